@@ -1,0 +1,111 @@
+"""Queue and inflight of an ephemeral session: they live with its connection and are owed to nobody after it.
+
+Everything that changes what is in flight towards such a client is in this file. Nothing is ever sent twice: a resend
+needs a resumed session, and an ephemeral one is never resumed.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, final
+
+from quantum.core.broker.message import Message
+
+AWAITING_PUBACK: Final = 1
+AWAITING_PUBREC: Final = 2
+AWAITING_PUBCOMP: Final = 3
+
+
+@final
+@dataclass(init=False, slots=True, eq=False)
+class Queued:
+    """A message that waits for its turn."""
+
+    message: Message
+    qos: int  # as delivered
+    retain: bool
+    subscription_ids: tuple[int, ...]
+
+    def __init__(self, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...]) -> None:
+        self.message = message
+        self.qos = qos
+        self.retain = retain
+        self.subscription_ids = subscription_ids
+
+    def size(self) -> int:
+        """Bytes this counts for in the queue."""
+        return len(self.message.payload) + len(self.message.topic_name)
+
+
+@final
+class EphemeralQueue:
+    """Messages towards one client: those in flight by Packet Identifier, and those behind them in order."""
+
+    __slots__ = ("_last_packet_id", "inflight", "queued_bytes", "waiting", "window")
+
+    def __init__(self, window: int) -> None:
+        self.window = window  # the client's Receive Maximum
+        self.inflight: dict[int, int] = {}  # Packet Identifier → what is awaited
+        self.waiting: deque[Queued] | None = None  # made when it is first needed
+        self.queued_bytes = 0
+        self._last_packet_id = 0
+
+    def admit(self, qos: int) -> int:
+        """A Packet Identifier for a message that may go now; 0 when the window is full. [MQTT-3.3.4-9]"""
+        inflight = self.inflight
+        if len(inflight) >= self.window:
+            return 0
+        packet_id = self._last_packet_id
+        while True:
+            packet_id = packet_id + 1 if packet_id < 65535 else 1
+            if packet_id not in inflight:  # [MQTT-2.2.1-3]
+                break
+        self._last_packet_id = packet_id
+        inflight[packet_id] = qos  # QoS 1 awaits PUBACK, QoS 2 PUBREC: the numbers agree
+        return packet_id
+
+    def push(self, queued: Queued) -> None:
+        """Put a message behind all others."""
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append(queued)
+        self.queued_bytes += queued.size()
+
+    def pop(self) -> Queued:
+        """Take the first waiting message."""
+        assert self.waiting
+        queued = self.waiting.popleft()
+        self.queued_bytes -= queued.size()
+        return queued
+
+    def is_idle(self) -> bool:
+        """Nothing waits, so a message may be sent without overtaking another."""
+        return not self.waiting
+
+    def on_puback(self, packet_id: int) -> bool:
+        """The exchange ends; False when there is none."""
+        if self.inflight.get(packet_id) != AWAITING_PUBACK:
+            return False
+        del self.inflight[packet_id]
+        return True
+
+    def on_pubrec(self, packet_id: int, is_refused: bool) -> bool:
+        """PUBREL may follow, unless the client refused; False when there is no such exchange. 4.3.3"""
+        state = self.inflight.get(packet_id)
+        if state != AWAITING_PUBREC and state != AWAITING_PUBCOMP:
+            return False
+        if is_refused:
+            del self.inflight[packet_id]
+        else:
+            self.inflight[packet_id] = AWAITING_PUBCOMP
+        return True
+
+    def on_pubcomp(self, packet_id: int) -> bool:
+        """The exchange ends; False when there is none. [MQTT-4.3.3-7]"""
+        if self.inflight.get(packet_id) != AWAITING_PUBCOMP:
+            return False
+        del self.inflight[packet_id]
+        return True
+
+    def size(self) -> int:
+        """Messages owed to the client."""
+        return len(self.inflight) + (len(self.waiting) if self.waiting else 0)

@@ -1,0 +1,32 @@
+"""What became of the messages this edge owed to its connections (law CONSERVE, the edge's share).
+
+A delivery is created when a message is handed to a connection of an ephemeral session, or at QoS 0 to any connection;
+from then on it is open until it is delivered (acknowledged, or written at QoS 0), expired, or dropped for a cause.
+"""
+
+from typing import final
+
+from quantum.core.causes import Cause
+
+
+@final
+class EdgeLedger:
+    """created = delivered + open + expired + dropped{cause}, at any time."""
+
+    __slots__ = ("created", "delivered", "dropped", "expired", "open", "received")
+
+    def __init__(self) -> None:
+        self.received = 0  # PUBLISH packets from clients, of any QoS
+        self.created = 0
+        self.delivered = 0
+        self.open = 0  # queued or in flight
+        self.expired = 0
+        self.dropped: dict[int, int] = {}  # Cause.number → count
+
+    def drop(self, cause: Cause, count: int) -> None:
+        """Deliveries that were created and end here; whoever calls takes them out of `open` where they were in it."""
+        self.dropped[cause.number] = self.dropped.get(cause.number, 0) + count
+
+    def is_balanced(self) -> bool:
+        """Law CONSERVE."""
+        return self.created == self.delivered + self.open + self.expired + sum(self.dropped.values())
