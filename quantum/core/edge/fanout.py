@@ -1,0 +1,411 @@
+"""Who on this edge receives what a route names, and the writing of it.
+
+The path every delivered message takes. What is the same for many receivers is done once: a route's connections are
+looked up once per version of the route, a message is encoded once per variant, and a run of QoS 0 packets is forwarded
+as it was received.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol, final
+
+from quantum.core.broker.effects import Receiver, Route
+from quantum.core.broker.message import Message
+from quantum.core.causes import (
+    CLIENT_PACKET_TOO_LARGE,
+    MESSAGE_EXPIRED,
+    QUEUE_BYTES_MAX,
+    QUEUE_MESSAGES_MAX,
+    SHARED_GROUP_EMPTY,
+    SLOW_READER,
+    Cause,
+)
+from quantum.core.edge.config import EdgeConfig
+from quantum.core.edge.connections import EdgeConnection
+from quantum.core.edge.ephemeral import EphemeralQueue, Queued
+from quantum.core.edge.ledger import EdgeLedger
+from quantum.core.flow import CauseLedger
+from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT, PublishRun
+from quantum.core.mqtt.encode import encode_publish, publish_parts
+from quantum.core.mqtt.packets import NO_EXPIRY, V5, V311
+from quantum.core.mqtt.wire import U16
+
+ROUTES_CACHED_MAX: Final = 100_000
+PUMP_BYTES: Final = 262_144  # written to one connection from its queue in one turn
+
+
+class RouteReader(Protocol):
+    """The topic index of the partition this node leads, for QoS 0, which is in no log."""
+
+    def route(self, topic_name: str) -> Route:
+        """Receivers of the topic as of the last applied entry."""
+        ...
+
+    def pick_shared(self, topic_name: str) -> tuple[Receiver, ...]:
+        """One member of each shared group that matches, for one message."""
+        ...
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Target:
+    """A receiver with its connection."""
+
+    connection: EdgeConnection
+    receiver: Receiver
+
+
+@final
+class Targets:
+    """The connections of one route: those that take a plain packet as it is, by protocol, and the others."""
+
+    __slots__ = ("all", "others", "v3", "v5")
+
+    def __init__(self) -> None:
+        self.v3: list[EdgeConnection] = []
+        self.v5: list[EdgeConnection] = []
+        self.others: list[Target] = []
+        self.all: list[Target] = []  # of ephemeral sessions, for what comes out of the log
+
+
+@final
+class Fanout:
+    """Delivery to the connections of this edge."""
+
+    __slots__ = ("_causes", "_config", "_routes", "_targets", "clock_ms", "dirty", "ledger", "sessions")
+
+    def __init__(self, config: EdgeConfig, routes: RouteReader, causes: CauseLedger) -> None:
+        self._config = config
+        self._routes = routes
+        self._causes = causes
+        self._targets: dict[int, Targets] = {}  # Route.number → its connections
+        self.sessions: dict[str, EdgeConnection] = {}  # open connections by Client Identifier
+        self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
+        self.ledger = EdgeLedger()
+        self.clock_ms = 0  # replicated time, for message expiry
+
+    def open(self, connection: EdgeConnection) -> None:
+        """The connection serves its session from here on."""
+        self.sessions[connection.client_id] = connection
+        self._targets.clear()
+
+    def close(self, connection: EdgeConnection) -> None:
+        """The connection serves no session any more."""
+        if self.sessions.get(connection.client_id) is connection:
+            del self.sessions[connection.client_id]
+            self._targets.clear()
+
+    def mark(self, connection: EdgeConnection) -> None:
+        """Look at the connection at the end of this turn."""
+        if not connection.is_dirty:
+            connection.is_dirty = True
+            self.dirty.append(connection)
+
+    # -- QoS 0, straight from the wire ----------------------------------------------------------------------------
+
+    def deliver_run(self, publisher: EdgeConnection, run: PublishRun) -> None:
+        """Forward a run of QoS 0 packets."""
+        route = self._routes.route(run.topic_name)
+        targets = self._targets.get(route.number)
+        if targets is None:
+            targets = self._look_up(route)
+        count = run.count
+        self.ledger.received += count
+        is_v5 = publisher.wire.is_v5
+        self._forward(targets.v5 if is_v5 else targets.v3, run.frames, run)
+        strangers = targets.v3 if is_v5 else targets.v5
+        if strangers:
+            self._forward(strangers, _converted(run, not is_v5), run)
+        if targets.others or route.has_shared:
+            for payload in run.payloads():
+                message = Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher.client_id)
+                for target in targets.others:
+                    self._deliver_to(target, message)
+                if route.has_shared:
+                    self._deliver_shared(message)
+
+    def deliver_qos0(self, message: Message) -> None:
+        """Deliver one QoS 0 message that is no plain run."""
+        route = self._routes.route(message.topic_name)
+        targets = self._targets.get(route.number)
+        if targets is None:
+            targets = self._look_up(route)
+        self.ledger.received += 1
+        for connection in targets.v3:
+            self._created(connection, message, 0, False, ())
+        for connection in targets.v5:
+            self._created(connection, message, 0, False, ())
+        for target in targets.others:
+            self._deliver_to(target, message)
+        if route.has_shared:
+            self._deliver_shared(message)
+
+    def _forward(self, connections: list[EdgeConnection], frames: bytes, run: PublishRun) -> None:
+        dirty = self.dirty
+        count = run.count
+        done = 0
+        for connection in connections:
+            queue = connection.queue
+            if connection.is_blocked or (queue is not None and queue.waiting):
+                for payload in run.payloads():
+                    message = Message(run.topic_name, payload, 0, False)
+                    self._created(connection, message, 0, False, ())
+                continue
+            done += count
+            connection.out.append(frames)
+            if not connection.is_dirty:
+                connection.is_dirty = True
+                dirty.append(connection)
+        ledger = self.ledger
+        ledger.created += done
+        ledger.delivered += done
+
+    def _deliver_shared(self, message: Message) -> None:
+        for receiver in self._routes.pick_shared(message.topic_name):
+            connection = self.sessions.get(receiver.client_id)
+            if connection is None:
+                self._causes.count(SHARED_GROUP_EMPTY, 1)
+            else:
+                self._deliver_to(Target(connection, receiver), message)
+
+    def _look_up(self, route: Route) -> Targets:
+        targets = Targets()
+        for receiver in route.receivers:
+            connection = self.sessions.get(receiver.client_id)
+            if connection is not None and connection.conn_epoch == receiver.conn_epoch:
+                target = Target(connection, receiver)
+                targets.all.append(target)
+                self._sort_in(targets, target)
+        for receiver in route.replicated:
+            connection = self.sessions.get(receiver.client_id)
+            if connection is not None and not connection.is_ephemeral:
+                self._sort_in(targets, Target(connection, receiver))
+        if len(self._targets) >= ROUTES_CACHED_MAX:
+            self._targets.clear()
+        self._targets[route.number] = targets
+        return targets
+
+    def _sort_in(self, targets: Targets, target: Target) -> None:
+        wire = target.connection.wire
+        receiver = target.receiver
+        is_limited = wire.peer_packet_bytes_max != PACKET_BYTES_LIMIT
+        if receiver.no_local or receiver.retain_as_published or receiver.subscription_ids or is_limited:
+            targets.others.append(target)
+        elif wire.is_v5:
+            targets.v5.append(target.connection)
+        else:
+            targets.v3.append(target.connection)
+
+    # -- out of the log -------------------------------------------------------------------------------------------
+
+    def deliver(self, message: Message, route: Route) -> None:
+        """Deliver an applied message to the ephemeral sessions of its route."""
+        targets = self._targets.get(route.number)
+        if targets is None:
+            targets = self._look_up(route)
+        for target in targets.all:
+            self._deliver_to(target, message)
+
+    def _deliver_to(self, target: Target, message: Message) -> None:
+        receiver = target.receiver
+        if receiver.no_local and receiver.client_id == message.client_id:
+            return  # [MQTT-3.8.3-3]
+        qos = message.qos if message.qos < receiver.qos else receiver.qos  # [MQTT-3.8.4-8]
+        retain = message.retain and receiver.retain_as_published  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        self._created(target.connection, message, qos, retain, receiver.subscription_ids)
+
+    def deliver_retained(
+        self, connection: EdgeConnection, message: Message, qos: int, subscription_ids: tuple[int, ...]
+    ) -> None:
+        """Owe a retained message; it is bounded by the retained store, so no queue limit applies."""
+        queue = self._queue_of(connection)
+        self.ledger.created += 1
+        self.ledger.open += 1
+        queue.push(Queued(message, qos, True, subscription_ids))
+        self.mark(connection)
+
+    def _created(
+        self, connection: EdgeConnection, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...]
+    ) -> None:
+        ledger = self.ledger
+        ledger.created += 1
+        queue = connection.queue
+        if queue is None:
+            queue = self._queue_of(connection)
+        if connection.is_blocked or queue.waiting:
+            self._enqueue(connection, queue, message, qos, retain, subscription_ids)
+            return
+        packet_id = 0
+        if qos:
+            packet_id = queue.admit(qos)
+            if not packet_id:
+                self._enqueue(connection, queue, message, qos, retain, subscription_ids)
+                return
+            ledger.open += 1
+        self._write(connection, message, qos, retain, subscription_ids, packet_id)
+        if not connection.is_dirty:
+            connection.is_dirty = True
+            self.dirty.append(connection)
+
+    def _queue_of(self, connection: EdgeConnection) -> EphemeralQueue:
+        if connection.queue is None:
+            connection.queue = EphemeralQueue(connection.wire.peer_receive_maximum)
+        return connection.queue
+
+    def _enqueue(
+        self,
+        connection: EdgeConnection,
+        queue: EphemeralQueue,
+        message: Message,
+        qos: int,
+        retain: bool,
+        subscription_ids: tuple[int, ...],
+    ) -> None:
+        queued = Queued(message, qos, retain, subscription_ids)
+        size = queue.queued_bytes + queued.size()
+        config = self._config
+        if qos == 0:
+            if size > config.out_bytes_max:
+                self._drop(SLOW_READER)
+                return
+        elif size > config.queue_bytes_max:
+            self._drop(QUEUE_BYTES_MAX)
+            return
+        elif queue.size() >= config.queue_messages_max:
+            self._drop(QUEUE_MESSAGES_MAX)
+            return
+        self.ledger.open += 1
+        queue.push(queued)
+
+    def _drop(self, cause: Cause) -> None:
+        self.ledger.drop(cause, 1)
+        self._causes.count(cause, 1)
+
+    def _write(
+        self,
+        connection: EdgeConnection,
+        message: Message,
+        qos: int,
+        retain: bool,
+        subscription_ids: tuple[int, ...],
+        packet_id: int,
+    ) -> None:
+        """Put an admitted message on the wire; at QoS 0 that is its delivery."""
+        wire = connection.wire
+        is_plain = not subscription_ids and wire.peer_packet_bytes_max == PACKET_BYTES_LIMIT
+        if is_plain and not wire.peer_alias_max and not (message.deadline_ms and wire.is_v5):
+            head, tail = encoded(message, wire.is_v5, qos, retain)
+            if qos:
+                connection.out.append(head + U16[packet_id] + tail)
+            else:
+                connection.out.append(head)
+                self.ledger.delivered += 1
+            return
+        expiry_s = self._expiry_s(message)
+        if expiry_s == 0:
+            self._let_go(connection, qos, packet_id)
+            self.ledger.expired += 1
+            self._causes.count(MESSAGE_EXPIRED, 1)
+            return
+        data = wire.encode_publish(
+            message.topic_name,
+            message.payload,
+            qos,
+            retain,
+            False,  # [MQTT-3.3.1-3] the publisher's DUP says nothing about this delivery
+            packet_id,
+            message.properties,
+            expiry_s,
+            subscription_ids,
+        )
+        if not data:
+            self._let_go(connection, qos, packet_id)
+            self._drop(CLIENT_PACKET_TOO_LARGE)  # [MQTT-3.1.2-25]
+            return
+        connection.out.append(data)
+        if not qos:
+            self.ledger.delivered += 1
+
+    def _let_go(self, connection: EdgeConnection, qos: int, packet_id: int) -> None:
+        if qos:
+            assert connection.queue is not None
+            del connection.queue.inflight[packet_id]
+            self.ledger.open -= 1
+
+    def _expiry_s(self, message: Message) -> int:
+        """What is left of the Message Expiry Interval, rounded up: NO_EXPIRY without one, 0 when it passed. 3.3.2.3.3"""
+        if not message.deadline_ms:
+            return NO_EXPIRY
+        left_ms = message.deadline_ms - self.clock_ms
+        return (left_ms + 999) // 1000 if left_ms > 0 else 0
+
+    # -- after the first try --------------------------------------------------------------------------------------
+
+    def pump(self, connection: EdgeConnection) -> bool:
+        """Send what waits, as far as window and transport allow; True when the connection wants another turn."""
+        queue = connection.queue
+        if queue is None or not queue.waiting or connection.is_blocked:
+            return False
+        budget = PUMP_BYTES
+        while queue.waiting:
+            if budget <= 0:
+                return True
+            queued = queue.waiting[0]
+            if self._expiry_s(queued.message) == 0:
+                queue.pop()
+                self.ledger.open -= 1
+                self.ledger.expired += 1
+                self._causes.count(MESSAGE_EXPIRED, 1)
+                continue
+            packet_id = 0
+            if queued.qos:
+                packet_id = queue.admit(queued.qos)
+                if not packet_id:
+                    return False
+            queue.pop()
+            if not queued.qos:
+                self.ledger.open -= 1
+            budget -= queued.size() + 16
+            self._write(connection, queued.message, queued.qos, queued.retain, queued.subscription_ids, packet_id)
+        return False
+
+    def abandon(self, connection: EdgeConnection, cause: Cause) -> None:
+        """Nothing is owed to the connection any more."""
+        queue = connection.queue
+        connection.queue = None
+        if queue is not None:
+            owed = queue.size()
+            if owed:
+                self.ledger.open -= owed
+                self.ledger.drop(cause, owed)
+                self._causes.count(cause, owed)
+
+
+def encoded(message: Message, is_v5: bool, qos: int, retain: bool) -> tuple[bytes, bytes]:
+    """The PUBLISH before and behind its Packet Identifier, without hop properties; encoded once per variant."""
+    key = (8 if is_v5 else 0) + qos * 2 + (1 if retain else 0)
+    variants = message.encoded
+    if variants is None:
+        variants = message.encoded = {}
+    else:
+        parts = variants.get(key)
+        if parts is not None:
+            return parts
+    version = V5 if is_v5 else V311
+    parts = publish_parts(
+        version,
+        message.topic_name.encode(),
+        message.payload,
+        qos,
+        retain,
+        False,
+        message.properties if is_v5 else b"",
+    )
+    variants[key] = parts
+    return parts
+
+
+def _converted(run: PublishRun, to_v5: bool) -> bytes:
+    """The packets of a run for clients of the other protocol version."""
+    version = V5 if to_v5 else V311
+    topic = run.topic_name.encode()
+    return b"".join([encode_publish(version, topic, payload, 0, False, False, 0, b"") for payload in run.payloads()])
