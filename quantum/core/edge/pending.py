@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
 from quantum.core.broker.commands import Command
+from quantum.core.causes import Cause
 
 if TYPE_CHECKING:
     from quantum.core.edge.connections import EdgeConnection
@@ -18,6 +19,7 @@ RETAIN_PUBLISH: Final = 4  # QoS 0 through the log: nothing is sent, later QoS 0
 OPEN: Final = 5  # CONNACK
 ACK_SUBSCRIBE: Final = 6
 ACK_UNSUBSCRIBE: Final = 7
+REFUSE_PUBLISH: Final = 9  # PUBACK with the cause the edge decided
 ACK_DELIVERY: Final = 8  # PUBREL with 0x92 where PUBREC named an unknown Packet Identifier
 
 
@@ -43,15 +45,24 @@ class Waiter:
 @final
 @dataclass(slots=True, eq=False)
 class Batch:
-    """The commands of one turn; `waiters[i]` waits for the result of `commands[i]`."""
+    """The commands of one turn; `waiters[i]` waits for the result of `commands[i]`.
+
+    `refused` are answers that the edge decided without the log and that must not overtake the answers of older
+    commands: (how many commands of this batch come first, the cause, who waits).
+    """
 
     commands: list[Command] = field(default_factory=list)
     waiters: list[Waiter | None] = field(default_factory=list)
+    refused: list[tuple[int, Cause, Waiter]] = field(default_factory=list)
 
     def add(self, command: Command, waiter: Waiter | None) -> None:
         """Append a command and who waits for it."""
         self.commands.append(command)
         self.waiters.append(waiter)
+
+    def refuse(self, cause: Cause, waiter: Waiter) -> None:
+        """Answer with a refusal once all commands added so far are answered."""
+        self.refused.append((len(self.commands), cause, waiter))
 
 
 @final

@@ -76,6 +76,20 @@ class Connack:
     properties: Properties = field(default_factory=dict)
 
 
+def is_text_promised(properties: bytes) -> bool:
+    """Whether a forwarded block holds Payload Format Indicator 1; the block was checked when it was decoded."""
+    at = 0
+    while at < len(properties):
+        identifier = properties[at]
+        if identifier == 0x01:
+            return properties[at + 1] == 1
+        size = 3 + ((properties[at + 1] << 8) | properties[at + 2])  # all others begin with a string or binary data
+        if identifier == 0x26:  # User Property: a name and a value
+            size += 2 + ((properties[at + size] << 8) | properties[at + size + 1])
+        at += size
+    return False
+
+
 @final
 @dataclass(init=False, slots=True)
 class Publish:
@@ -120,6 +134,10 @@ class Publish:
         self.message_expiry_s = message_expiry_s
         self.topic_alias = topic_alias
         self.subscription_ids = subscription_ids
+
+    def has_text_payload(self) -> bool:
+        """Payload Format Indicator 1: the sender promises UTF-8. 3.3.2.3.2"""
+        return is_text_promised(self.properties)
 
 
 @final
