@@ -72,13 +72,15 @@ DECIDED_BY_LOG: Final = -1
 class Inbound:
     """The packets a client may send once its session is open."""
 
-    __slots__ = ("_causes", "_config", "_fanout", "batch")
+    __slots__ = ("_causes", "_config", "_fanout", "batch", "pauses", "resumes")
 
     def __init__(self, config: EdgeConfig, fanout: Fanout, causes: CauseLedger) -> None:
         self._config = config
         self._fanout = fanout
         self._causes = causes
         self.batch = Batch()
+        self.pauses: list[int] = []  # connections not to be read for now
+        self.resumes: list[int] = []
 
     # -- publishing -----------------------------------------------------------------------------------------------
 
@@ -130,10 +132,8 @@ class Inbound:
         if qos == 2 and not self._is_new_qos2(connection, packet.packet_id):
             return
         connection.publishes_open += 1
-        if connection.publishes_open > config.receive_maximum and connection.wire.is_v5:
-            raise ProtocolError(
-                f"more than {config.receive_maximum} unacknowledged PUBLISH packets", "MQTT-3.3.4-9", reason_code=0x93
-            )
+        if connection.publishes_open > config.receive_maximum:
+            self._on_window_full(connection)
         self._fanout.ledger.received += 1
         if cause is not None:
             self._refuse_publish(connection, packet, cause)
@@ -148,6 +148,25 @@ class Inbound:
             PublishMessage(connection.conn_epoch, logged_id, message),
             Waiter(connection, RECEIVE_PUBLISH, packet.packet_id),
         )
+
+    def _on_window_full(self, connection: EdgeConnection) -> None:
+        """v5.0 clients were told the Receive Maximum; older ones are read again when half of it is answered."""
+        if connection.wire.is_v5:
+            raise ProtocolError(
+                f"more than {self._config.receive_maximum} unacknowledged PUBLISH packets",
+                "MQTT-3.3.4-9",
+                reason_code=0x93,
+            )
+        if not connection.is_paused:
+            connection.is_paused = True
+            self.pauses.append(connection.conn_id)
+
+    def on_publish_answered(self, connection: EdgeConnection) -> None:
+        """A QoS 1 or 2 PUBLISH no longer counts against the Receive Maximum."""
+        connection.publishes_open -= 1
+        if connection.is_paused and connection.publishes_open <= self._config.receive_maximum >> 1:
+            connection.is_paused = False
+            self.resumes.append(connection.conn_id)
 
     def _log_qos0(self, connection: EdgeConnection, message: Message) -> None:
         connection.retains_open += 1
@@ -231,7 +250,7 @@ class Inbound:
         if was_received:
             assert received is not None
             del received[packet_id]
-            connection.publishes_open -= 1
+            self.on_publish_answered(connection)
         if not connection.is_ephemeral:
             command = ReleaseMessage(connection.client_id, connection.conn_epoch, packet_id)
             self.batch.add(command, Waiter(connection, COMPLETE_PUBLISH, packet_id))

@@ -17,8 +17,8 @@ from quantum.core.mqtt.errors import MalformedPacket, MqttError, ProtocolError
 from quantum.core.mqtt.packets import (
     CONNECT,
     NO_EXPIRY,
-    PUBLISH,
     V5,
+    V311,
     Auth,
     Connack,
     Connect,
@@ -98,6 +98,7 @@ class ServerConnection:
         "out",
         "packet_bytes_max",
         "peer_alias_max",
+        "peer_level",
         "peer_packet_bytes_max",
         "peer_receive_maximum",
         "topic_alias_maximum",
@@ -116,6 +117,7 @@ class ServerConnection:
         self.peer_receive_maximum = RECEIVE_MAXIMUM_DEFAULT
         self.peer_packet_bytes_max = PACKET_BYTES_LIMIT
         self.peer_alias_max = 0
+        self.peer_level = 0  # the protocol level of a CONNECT of unknown version
         self.wants_problem_information = True
         self.wants_response_information = False
         self._topics: dict[bytes, str] = {}
@@ -151,6 +153,15 @@ class ServerConnection:
             self._chunks = [data[pos:] if pos else data]
             self._chunks_bytes = len(data) - pos
         return packets
+
+    def hold(self, data: bytes) -> int:
+        """Keep bytes without reading them; returns how many are kept."""
+        if self._chunks is None:
+            self._chunks = []
+            self._chunks_bytes = 0
+        self._chunks.append(data)
+        self._chunks_bytes += len(data)
+        return self._chunks_bytes
 
     def _parse(self, data: bytes, packets: list[Inbound]) -> int:
         """Parse from the front of `data` into `packets`; returns where the unread rest begins."""
@@ -319,6 +330,20 @@ class ServerConnection:
                 if len(data) > self.peer_packet_bytes_max:
                     return  # [MQTT-3.1.2-24]
         self.out.append(data)
+
+    def refuse_connect(self, error: MqttError) -> None:
+        """Answer a CONNECT that could not be read. [MQTT-3.1.4-1] [MQTT-3.1.2-2]
+
+        A client of an unknown version gets the oldest answer there is, unless it is newer than 5.0. Any other first
+        packet gets none. v3.1.1 [MQTT-3.1.2-2]
+        """
+        if error.reason_code == 0x84:
+            if self.peer_level > V5:
+                self.out.append(encode_packet(V5, Connack(False, 0x84)))
+            else:
+                self.out.append(encode_packet(V311, Connack(False, 1)))
+        elif self.is_v5:
+            self.send(Connack(False, error.reason_code, {REASON_STRING: str(error)}))
 
     def encode_publish(
         self,

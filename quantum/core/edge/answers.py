@@ -1,0 +1,247 @@
+"""From the results of an applied entry to the packets that answer for them: here the acknowledgements leave (law ACK)."""
+
+from collections import deque
+from typing import Final, final
+
+from quantum.core.broker.commands import (
+    CLOSED_NORMALLY,
+    CLOSED_WITH_WILL,
+    CloseSession,
+    DropDelivery,
+)
+from quantum.core.broker.effects import (
+    Refused,
+    Result,
+    SendPublish,
+    SendPubrel,
+    SessionOpened,
+    Subscribed,
+    Unsubscribed,
+)
+from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, STALE_EPOCH, Cause
+from quantum.core.edge.admission import Admission, refuse
+from quantum.core.edge.connections import CLOSED, OPEN, OPENING, EdgeConnection
+from quantum.core.edge.fanout import Fanout, encoded
+from quantum.core.edge.inbound import DECIDED_BY_LOG, Inbound
+from quantum.core.edge.pending import (
+    ACK_DELIVERY,
+    ACK_PUBLISH,
+    ACK_SUBSCRIBE,
+    ACK_UNSUBSCRIBE,
+    COMPLETE_PUBLISH,
+    RECEIVE_PUBLISH,
+    REFUSE_PUBLISH,
+    RETAIN_PUBLISH,
+    Waiter,
+)
+from quantum.core.flow import CauseLedger
+from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT
+from quantum.core.mqtt.encode import PUBACK_HEAD, PUBREC_HEAD, PUBREL_HEAD
+from quantum.core.mqtt.packets import NO_EXPIRY, Puback, Pubrec, Unsuback
+from quantum.core.mqtt.properties import REASON_STRING
+from quantum.core.mqtt.wire import U16
+
+NO_MATCHING_SUBSCRIBERS: Final = 0x10
+
+
+@final
+class Answers:
+    """Hands results to the connections that wait for them."""
+
+    __slots__ = ("_admission", "_causes", "_fanout", "_inbound", "closing", "reading")
+
+    def __init__(self, admission: Admission, fanout: Fanout, inbound: Inbound, causes: CauseLedger) -> None:
+        self._admission = admission
+        self._fanout = fanout
+        self._inbound = inbound
+        self._causes = causes
+        self.closing: list[tuple[EdgeConnection, Cause]] = []  # refused here, to be closed by the edge
+        self.reading: list[EdgeConnection] = []  # opened here: what came behind CONNECT may be read
+
+    def answer(self, waiter: Waiter, result: Result) -> None:
+        """One result for one connection. A closed connection hears nothing, but its counters are kept right."""
+        connection = waiter.connection
+        then = waiter.then
+        if then == ACK_PUBLISH:
+            self._inbound.on_publish_answered(connection)
+            if connection.state != OPEN:
+                return
+            # 0x10 is worth its two bytes to nobody who did not ask; success keeps the packet at four bytes.
+            if result.__class__ is int:
+                connection.out.append(PUBACK_HEAD + U16[waiter.packet_id])
+                self._fanout.mark(connection)
+            else:
+                assert isinstance(result, Refused)
+                self._refuse_publish(connection, waiter.packet_id, result.cause, False)
+        elif then == RECEIVE_PUBLISH:
+            self._on_received(connection, waiter.packet_id, result)
+        elif then == RETAIN_PUBLISH:
+            connection.retains_open -= 1
+            if isinstance(result, Refused):
+                self._causes.note(result.cause, connection.client_id, "retained message at QoS 0")
+        elif isinstance(result, SessionOpened):
+            self._on_opened(connection, result)
+        elif connection.state == OPENING:
+            assert isinstance(result, Refused)
+            refuse(connection, result.cause, result.cause.text)
+            self.closing.append((connection, result.cause))
+        elif connection.state == OPEN:
+            self._answer_rest(connection, waiter, result)
+
+    def refuse(self, waiter: Waiter, cause: Cause) -> None:
+        """A PUBLISH the edge refused, in its turn."""
+        connection = waiter.connection
+        is_qos2 = waiter.then != REFUSE_PUBLISH
+        self._inbound.on_publish_answered(connection)
+        if is_qos2:
+            self._forget_received(connection, waiter.packet_id)
+        if connection.state == OPEN:
+            self._refuse_publish(connection, waiter.packet_id, cause, is_qos2)
+
+    def _answer_rest(self, connection: EdgeConnection, waiter: Waiter, result: Result) -> None:
+        then = waiter.then
+        if isinstance(result, Refused):
+            self._causes.note(result.cause, connection.client_id, "command refused")
+            if result.cause is STALE_EPOCH:
+                return  # CloseConnection tells the connection what happened to its session
+        if then == COMPLETE_PUBLISH:
+            self._inbound.answer_pubrel(connection, waiter.packet_id, result == 0)
+        elif then == ACK_DELIVERY:
+            if result == 0x92:
+                self._inbound.answer_unknown_pubrec(connection, waiter.packet_id)
+        elif then == ACK_SUBSCRIBE:
+            assert isinstance(result, Subscribed)
+            assert waiter.reason_codes is not None
+            decided = iter(result.reason_codes)
+            codes = [next(decided) if code == DECIDED_BY_LOG else code for code in waiter.reason_codes]
+            self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
+            for owed in result.retained:
+                self._fanout.deliver_retained(connection, owed.message, owed.qos, owed.subscription_ids)
+        elif then == ACK_UNSUBSCRIBE:
+            assert isinstance(result, Unsubscribed)
+            connection.wire.send(Unsuback(waiter.packet_id, result.reason_codes if connection.wire.is_v5 else []))
+            self._fanout.mark(connection)
+
+    def _on_received(self, connection: EdgeConnection, packet_id: int, result: Result) -> None:
+        if isinstance(result, Refused):
+            self._inbound.on_publish_answered(connection)
+            self._forget_received(connection, packet_id)
+            if connection.state == OPEN:
+                self._refuse_publish(connection, packet_id, result.cause, True)
+            return
+        received = connection.received
+        assert received is not None
+        if connection.state == OPEN:
+            if packet_id in received:
+                received[packet_id] = True
+            connection.out.append(PUBREC_HEAD + U16[packet_id])
+            self._fanout.mark(connection)
+
+    def _forget_received(self, connection: EdgeConnection, packet_id: int) -> None:
+        if connection.received is not None:
+            connection.received.pop(packet_id, None)
+
+    def _refuse_publish(self, connection: EdgeConnection, packet_id: int, cause: Cause, is_qos2: bool) -> None:
+        """v5.0 says why; 3.x has no way to, so the message is acknowledged and the cause stands in /why. [MQTT-3.3.5-2]"""
+        if cause is STALE_EPOCH:
+            return
+        wire = connection.wire
+        if wire.is_v5:
+            reason = {REASON_STRING: f"{cause.id}: {cause.text}"}
+            code = cause.reason_code if cause.reason_code >= 0x80 else 0x80
+            wire.send(Pubrec(packet_id, code, {**reason}) if is_qos2 else Puback(packet_id, code, {**reason}))
+        else:
+            connection.out.append((PUBREC_HEAD if is_qos2 else PUBACK_HEAD) + U16[packet_id])
+        self._fanout.mark(connection)
+
+    # -- sessions -------------------------------------------------------------------------------------------------
+
+    def _on_opened(self, connection: EdgeConnection, opened: SessionOpened) -> None:
+        connection.conn_epoch = opened.conn_epoch
+        connection.is_ephemeral = opened.is_ephemeral
+        packet = connection.connect
+        if connection.state == CLOSED:
+            # The client went while its session was being opened; a takeover has already ended it in the log.
+            if connection.end_cause is None or connection.will_on_close:
+                self._inbound.batch.add(
+                    CloseSession(connection.client_id, opened.conn_epoch, CLOSED_WITH_WILL),
+                    None,
+                )
+            return
+        assert packet is not None
+        connection.state = OPEN
+        connection.connect = None
+        connection.wire.send(self._admission.accept(connection, packet, opened.session_present))
+        self._fanout.open(connection)
+        self._fanout.mark(connection)
+        self.reading.append(connection)
+
+    def end_session(self, connection: EdgeConnection, expiry_s: int) -> None:
+        """The connection of an open session ended: tell the log."""
+        how = CLOSED_WITH_WILL if connection.will_on_close else CLOSED_NORMALLY
+        self._inbound.batch.add(CloseSession(connection.client_id, connection.conn_epoch, how, expiry_s), None)
+
+    # -- replicated sessions --------------------------------------------------------------------------------------
+
+    def send(self, connection: EdgeConnection, send: SendPublish | SendPubrel) -> None:
+        """A packet whose Packet Identifier the log assigned; held back while the transport is blocked."""
+        if connection.is_blocked or connection.held_sends:
+            if connection.held_sends is None:
+                connection.held_sends = deque()
+            connection.held_sends.append(send)
+        else:
+            self._write(connection, send)
+        self._fanout.mark(connection)
+
+    def send_held(self, connection: EdgeConnection, bytes_max: int) -> bool:
+        """Write what was held back; True when some is left for the next turn."""
+        held = connection.held_sends
+        budget = bytes_max
+        while held and budget > 0:
+            send = held.popleft()
+            if isinstance(send, SendPublish):
+                budget -= len(send.message.payload)
+            budget -= 16
+            self._write(connection, send)
+        if held:
+            return True
+        connection.held_sends = None
+        return False
+
+    def _write(self, connection: EdgeConnection, send: SendPublish | SendPubrel) -> None:
+        if isinstance(send, SendPubrel):
+            connection.out.append(PUBREL_HEAD + U16[send.packet_id])
+            return
+        message = send.message
+        wire = connection.wire
+        is_limited = wire.peer_packet_bytes_max != PACKET_BYTES_LIMIT or wire.peer_alias_max != 0
+        has_expiry = message.deadline_ms != 0 and wire.is_v5
+        if not send.dup and not send.subscription_ids and not is_limited and not has_expiry:
+            head, tail = encoded(message, wire.is_v5, send.qos, send.retain)
+            connection.out.append(head + U16[send.packet_id] + tail if send.qos else head)
+            return
+        expiry_s = NO_EXPIRY
+        if message.deadline_ms:
+            expiry_s = max(1, (message.deadline_ms - send.stamp_ms + 999) // 1000)
+        data = wire.encode_publish(
+            message.topic_name,
+            message.payload,
+            send.qos,
+            send.retain,
+            send.dup,
+            send.packet_id,
+            message.properties,
+            expiry_s,
+            send.subscription_ids,
+        )
+        if data:
+            connection.out.append(data)
+        elif send.qos:
+            self._inbound.batch.add(
+                DropDelivery(
+                    connection.client_id, connection.conn_epoch, send.packet_id, CLIENT_PACKET_TOO_LARGE.number
+                ),
+                None,
+            )
+        else:
+            self._causes.count(CLIENT_PACKET_TOO_LARGE, 1)

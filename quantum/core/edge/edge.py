@@ -1,0 +1,474 @@
+"""The edge: between sockets and partitions. Who is this, may they, where does it go, who waits for it.
+
+The edge owns the connections and orders their lives; the rules live in `admission`, `inbound`, `answers` and `fanout`.
+It takes bytes and applied entries in, and gives bytes and one batch of commands a turn out.
+"""
+
+from typing import Final, final
+
+from quantum.core.broker.effects import Effects
+from quantum.core.causes import (
+    CLIENT_DISCONNECTED,
+    CONNECT_TIMEOUT,
+    CONNECTION_LOST,
+    CONNECTIONS_MAX,
+    KEEP_ALIVE_TIMEOUT,
+    MALFORMED_PACKET,
+    PACKET_TOO_LARGE,
+    PROTOCOL_ERROR,
+    RECEIVE_MAXIMUM_EXCEEDED,
+    SESSION_ENDED,
+    SESSION_TAKEN_OVER,
+    SLOW_READER,
+    TOPIC_ALIAS_INVALID,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    Cause,
+)
+from quantum.core.edge.admission import Admission, refuse
+from quantum.core.edge.answers import Answers
+from quantum.core.edge.authentication import Authentication
+from quantum.core.edge.config import EdgeConfig
+from quantum.core.edge.connections import AUTHENTICATING, CLOSED, CONNECTING, OPEN, OPENING, EdgeConnection
+from quantum.core.edge.fanout import PUMP_BYTES, Fanout, RouteReader
+from quantum.core.edge.inbound import Inbound
+from quantum.core.edge.keepalive import Deadlines
+from quantum.core.edge.pending import OPEN as OPEN_SESSION
+from quantum.core.edge.pending import Batch, Waiter
+from quantum.core.flow import CauseLedger
+from quantum.core.mqtt.connection import Inbound as Packet
+from quantum.core.mqtt.connection import PublishRun, ServerConnection
+from quantum.core.mqtt.errors import MqttError, ProtocolError
+from quantum.core.mqtt.packets import (
+    Auth,
+    Connect,
+    Disconnect,
+    Pingreq,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Subscribe,
+    Unsubscribe,
+)
+from quantum.core.mqtt.properties import REASON_STRING, SESSION_EXPIRY_INTERVAL
+from quantum.core.prng import Prng
+
+PINGRESP_BYTES: Final = b"\xd0\x00"
+HELD_BYTES_MAX: Final = 65_536  # kept from a client whose CONNECT is not answered, before it is paused
+CONNECTIONS_MARGIN: Final = 128  # connections above the maximum that are still told why they are refused
+
+# The cause of a broken rule, by the reason code it is answered with.
+_CAUSE_OF: Final[dict[int, Cause]] = {
+    0x81: MALFORMED_PACKET,
+    0x84: UNSUPPORTED_PROTOCOL_VERSION,
+    0x93: RECEIVE_MAXIMUM_EXCEEDED,
+    0x94: TOPIC_ALIAS_INVALID,
+    0x95: PACKET_TOO_LARGE,
+}
+
+
+@final
+class Edge:
+    """All connections of this node, for one partition's leader."""
+
+    __slots__ = (
+        "_admission",
+        "_answers",
+        "_authentication",
+        "_config",
+        "_deadlines",
+        "_inbound",
+        "_now_ms",
+        "causes",
+        "closes",
+        "connections",
+        "fanout",
+        "pauses",
+        "resumes",
+        "writes",
+    )
+
+    def __init__(self, config: EdgeConfig, routes: RouteReader, prng: Prng) -> None:
+        self._config = config
+        self.causes = CauseLedger()
+        self.fanout = Fanout(config, routes, self.causes)
+        self._inbound = Inbound(config, self.fanout, self.causes)
+        self._admission = Admission(config, prng)
+        self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
+        self._authentication = Authentication(config)
+        self._deadlines = Deadlines()
+        self._now_ms = 0
+        self.connections: dict[int, EdgeConnection] = {}
+        self.writes: list[tuple[int, bytes]] = []
+        self.closes: list[int] = []
+        self.pauses = self._inbound.pauses
+        self.resumes = self._inbound.resumes
+
+    # -- inputs ---------------------------------------------------------------------------------------------------
+
+    def on_clock(self, now_ms: int, wall_ms: int) -> None:
+        """The clocks as of this turn; connections that were silent for too long are closed."""
+        self._now_ms = now_ms
+        self.causes.wall_ms = wall_ms
+        if wall_ms > self.fanout.clock_ms:
+            self.fanout.clock_ms = wall_ms
+        for conn_id in self._deadlines.take_due(now_ms):
+            connection = self.connections.get(conn_id)
+            if connection is not None and connection.state != CLOSED:
+                self._on_silence(connection)
+
+    def on_accepted(self, conn_id: int, listener: str, peer: str, identity: str) -> None:
+        """A transport is open."""
+        config = self._config
+        wire = ServerConnection(config.packet_bytes_max, config.topic_alias_maximum)
+        connection = EdgeConnection(conn_id, wire, listener, peer, identity)
+        connection.last_ms = self._now_ms
+        self.connections[conn_id] = connection
+        self._deadlines.add(self._now_ms + config.connect_timeout_ms, conn_id)
+        if len(self.connections) > config.connections_max + CONNECTIONS_MARGIN:
+            self._close(connection, CONNECTIONS_MAX, f"{config.connections_max} connections")
+
+    def on_received(self, conn_id: int, data: bytes) -> None:
+        """Bytes of a connection."""
+        connection = self.connections.get(conn_id)
+        if connection is None or connection.state == CLOSED:
+            return
+        connection.last_ms = self._now_ms
+        if connection.is_reading_held:
+            held = connection.wire.hold(data)
+            if held > HELD_BYTES_MAX and not connection.is_paused:
+                connection.is_paused = True
+                self.pauses.append(conn_id)
+            return
+        self._read(connection, data)
+
+    def on_closed(self, conn_id: int, reason: str) -> None:
+        """The transport is gone; the driver reports it once for each connection."""
+        connection = self.connections.pop(conn_id, None)
+        if connection is None:
+            return
+        connection.is_gone = True
+        self._authentication.forget(connection)
+        if connection.state != CLOSED:
+            if connection.state != CONNECTING:
+                self.causes.note(CONNECTION_LOST, connection.client_id, reason)
+            self._leave(connection, CONNECTION_LOST, -1)
+
+    def on_blocked(self, conn_id: int) -> None:
+        """The transport holds enough bytes that the client has not taken."""
+        connection = self.connections.get(conn_id)
+        if connection is not None:
+            connection.is_blocked = True
+
+    def on_unblocked(self, conn_id: int) -> None:
+        """The client reads again."""
+        connection = self.connections.get(conn_id)
+        if connection is not None:
+            connection.is_blocked = False
+            self.fanout.mark(connection)
+
+    def on_applied(self, batch: Batch | None, effects: Effects) -> None:
+        """An entry is committed, durable and applied; `batch` is what this edge had proposed in it."""
+        if effects.stamp_ms > self.fanout.clock_ms:
+            self.fanout.clock_ms = effects.stamp_ms
+        for close in effects.closes:
+            connection = self.connections.get(close.conn_id)
+            if connection is not None and close.edge == self._config.edge and connection.state != CLOSED:
+                self._close_taken(connection, close.cause)
+        if batch is not None:
+            self._answer_batch(batch, effects)
+        fanout = self.fanout
+        for message, route in effects.deliveries:
+            fanout.deliver(message, route)
+        for send in effects.sends:
+            connection = self.connections.get(send.conn_id)
+            if (
+                connection is not None
+                and connection.state == OPEN
+                and connection.conn_epoch == send.conn_epoch
+                and send.edge == self._config.edge
+            ):
+                self._answers.send(connection, send)
+        self._finish_answers()
+
+    def _answer_batch(self, batch: Batch, effects: Effects) -> None:
+        answer = self._answers.answer
+        results = effects.results
+        if not batch.refused:
+            for waiter, result in zip(batch.waiters, results, strict=True):
+                if waiter is not None:
+                    answer(waiter, result)
+            return
+        refused = iter(batch.refused)
+        upcoming = next(refused, None)
+        for at, result in enumerate(results):
+            while upcoming is not None and upcoming[0] == at:
+                self._answers.refuse(upcoming[2], upcoming[1])
+                upcoming = next(refused, None)
+            waiter = batch.waiters[at]
+            if waiter is not None:
+                answer(waiter, result)
+        while upcoming is not None:
+            self._answers.refuse(upcoming[2], upcoming[1])
+            upcoming = next(refused, None)
+
+    def _finish_answers(self) -> None:
+        answers = self._answers
+        for connection, cause in answers.closing:
+            self._leave(connection, cause, -1)
+            self._close_transport(connection)
+        answers.closing = []
+        reading = answers.reading
+        answers.reading = []
+        for connection in reading:
+            if connection.keep_alive_ms:
+                self._deadlines.add(self._now_ms + connection.keep_alive_ms, connection.conn_id)
+            connection.is_reading_held = False
+            if connection.is_paused:
+                connection.is_paused = False
+                self.resumes.append(connection.conn_id)
+            if connection.state == OPEN:
+                self._read(connection, b"")
+
+    def on_stopping(self, cause: Cause) -> None:
+        """Say goodbye to everybody; sessions that last stay as they are."""
+        for connection in list(self.connections.values()):
+            if connection.state != CLOSED:
+                self._close(connection, cause, cause.text)
+
+    # -- outputs --------------------------------------------------------------------------------------------------
+
+    def take_batch(self) -> Batch | None:
+        """The commands of this turn; None when there are none."""
+        batch = self._inbound.batch
+        if not batch.commands and not batch.refused:
+            return None
+        self._inbound.batch = Batch()
+        return batch
+
+    def flush(self) -> bool:
+        """Turn what waits into writes; True when some connection wants another turn at once."""
+        fanout = self.fanout
+        dirty = fanout.dirty
+        fanout.dirty = []
+        writes = self.writes
+        again: list[EdgeConnection] = []
+        for connection in dirty:
+            connection.is_dirty = False
+            queue = connection.queue
+            if queue is not None and queue.waiting and fanout.pump(connection):
+                again.append(connection)
+            if connection.held_sends and not connection.is_blocked and self._answers.send_held(connection, PUMP_BYTES):
+                again.append(connection)
+            out = connection.out
+            if not out:
+                continue
+            if connection.is_blocked and connection.state != CLOSED:
+                self._hold(connection)
+                continue
+            if not connection.is_gone:
+                writes.append((connection.conn_id, b"".join(out) if len(out) > 1 else out[0]))
+            out.clear()
+        for connection in again:
+            fanout.mark(connection)
+        return bool(again)
+
+    def next_deadline_ms(self) -> int:
+        """When a connection must be looked at, 0 for never."""
+        return self._deadlines.next_ms()
+
+    # -- private --------------------------------------------------------------------------------------------------
+
+    def _read(self, connection: EdgeConnection, data: bytes) -> None:
+        wire = connection.wire
+        inbound = self._inbound
+        try:
+            for packet in wire.receive(data):
+                kind = packet.__class__
+                if connection.state == OPEN:
+                    if kind is PublishRun:
+                        assert isinstance(packet, PublishRun)
+                        inbound.on_publish_run(connection, packet)
+                    elif kind is int:
+                        assert isinstance(packet, int)
+                        inbound.on_ack_word(connection, packet)
+                    elif kind is Publish:
+                        assert isinstance(packet, Publish)
+                        inbound.on_publish(connection, packet)
+                    else:
+                        self._on_packet(connection, packet)
+                else:
+                    self._on_early_packet(connection, packet)
+                if connection.state == CLOSED:
+                    return
+        except MqttError as error:
+            self._on_broken(connection, error)
+            return
+        if wire.failure is not None:
+            self._on_broken(connection, wire.failure)
+
+    def _on_packet(self, connection: EdgeConnection, packet: Packet) -> None:
+        """The rarer packets of an open connection."""
+        inbound = self._inbound
+        if isinstance(packet, Pingreq):
+            connection.out.append(PINGRESP_BYTES)  # [MQTT-3.12.4-1]
+            self.fanout.mark(connection)
+        elif isinstance(packet, Subscribe):
+            inbound.on_subscribe(connection, packet)
+        elif isinstance(packet, Unsubscribe):
+            inbound.on_unsubscribe(connection, packet)
+        elif isinstance(packet, Disconnect):
+            self._on_disconnect(connection, packet)
+        elif isinstance(packet, Auth):
+            reply = self._authentication.on_reauthenticate(connection, packet)
+            connection.wire.send(reply)
+            self.fanout.mark(connection)
+        else:
+            assert isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp))
+            inbound.on_ack(connection, packet)
+
+    def _on_early_packet(self, connection: EdgeConnection, packet: Packet) -> None:
+        """CONNECT, or AUTH while authenticating; the wire let nothing else through before CONNECT."""
+        if isinstance(packet, Connect):
+            connection.client_id = packet.client_id
+            if len(self.connections) > self._config.connections_max:
+                self._refuse(connection, CONNECTIONS_MAX, f"{self._config.connections_max} connections")
+                return
+            cause = self._admission.refusal(connection, packet)
+            if cause is not None:
+                self._refuse(connection, cause, cause.text)
+                return
+            connection.connect = packet
+            if self._authentication.is_needed(packet):
+                connection.state = AUTHENTICATING
+                self._authenticate(connection, self._authentication.on_connect(connection, packet))
+                return
+            self._open(connection, packet)
+        elif connection.state == AUTHENTICATING and isinstance(packet, Auth):
+            self._authenticate(connection, self._authentication.on_auth(connection, packet))
+        elif connection.state == AUTHENTICATING and isinstance(packet, Disconnect):
+            self._leave(connection, CLIENT_DISCONNECTED, -1)
+            self._close_transport(connection)
+        else:
+            raise ProtocolError("packet other than AUTH during authentication", "MQTT-3.1.2-30")
+
+    def _authenticate(self, connection: EdgeConnection, answer: Auth | Cause | None) -> None:
+        if isinstance(answer, Auth):
+            connection.wire.send(answer)
+            self.fanout.mark(connection)
+        elif answer is not None:
+            self._refuse(connection, answer, answer.text)
+        else:
+            assert connection.connect is not None
+            self._open(connection, connection.connect)
+
+    def _open(self, connection: EdgeConnection, packet: Connect) -> None:
+        connection.state = OPENING
+        connection.is_reading_held = True
+        command = self._admission.open_command(connection, packet)
+        self._inbound.batch.add(command, Waiter(connection, OPEN_SESSION, 0))
+
+    def _on_disconnect(self, connection: EdgeConnection, packet: Disconnect) -> None:
+        """3.14.4: the will goes with 0x00 only; the expiry may change unless it was 0. [MQTT-3.14.4-3]"""
+        expiry_s = -1
+        value = packet.properties.get(SESSION_EXPIRY_INTERVAL)
+        if isinstance(value, int):
+            if value and not connection.session_expiry_s:
+                raise ProtocolError("Session Expiry Interval on DISCONNECT, 0 on CONNECT", "MQTT-3.14.2-2")
+            expiry_s = min(value, self._config.session_expiry_s_max)
+        connection.will_on_close = packet.reason_code != 0
+        self._leave(connection, CLIENT_DISCONNECTED, expiry_s)
+        self._close_transport(connection)
+
+    def _on_silence(self, connection: EdgeConnection) -> None:
+        if connection.state != OPEN:
+            due_ms = connection.last_ms + self._config.connect_timeout_ms
+            if connection.state == OPENING or due_ms > self._now_ms:
+                self._deadlines.add(max(due_ms, self._now_ms + 1000), connection.conn_id)
+            else:
+                self._close(connection, CONNECT_TIMEOUT, f"silent for {self._config.connect_timeout_ms} ms")
+            return
+        if not connection.keep_alive_ms:
+            return
+        due_ms = connection.last_ms + connection.keep_alive_ms
+        if due_ms > self._now_ms:
+            self._deadlines.add(due_ms, connection.conn_id)
+        else:
+            self._close(connection, KEEP_ALIVE_TIMEOUT, f"silent for {connection.keep_alive_ms} ms")
+
+    def _on_broken(self, connection: EdgeConnection, error: MqttError) -> None:
+        """The peer broke the protocol: answer as its version has it, and close. [MQTT-4.13.1-1]"""
+        cause = _CAUSE_OF.get(error.reason_code, PROTOCOL_ERROR)
+        self.causes.note(cause, connection.client_id, str(error))
+        connection.end_cause = cause
+        wire = connection.wire
+        if connection.state in (CONNECTING, AUTHENTICATING):
+            wire.refuse_connect(error)
+        elif wire.is_v5 and connection.state == OPEN:
+            wire.send(Disconnect(error.reason_code, {REASON_STRING: f"{cause.id}: {error}"}))
+        self.fanout.mark(connection)
+        self._leave(connection, cause, -1)
+        self._close_transport(connection)
+
+    def _refuse(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
+        """Answer CONNECT with the cause, and close."""
+        self.causes.note(cause, connection.client_id, detail)
+        refuse(connection, cause, detail)
+        self.fanout.mark(connection)
+        self._leave(connection, cause, -1)
+        self._close_transport(connection)
+
+    def _close(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
+        """The server ends the connection; v5.0 is told why. [MQTT-3.14.0-1]"""
+        self.causes.note(cause, connection.client_id, detail)
+        if connection.state == OPEN and connection.wire.is_v5:
+            code = cause.reason_code if cause.reason_code else 0x80
+            connection.wire.send(Disconnect(code, {REASON_STRING: f"{cause.id}: {detail}"}))
+            self.fanout.mark(connection)
+        self._leave(connection, cause, -1)
+        self._close_transport(connection)
+
+    def _close_taken(self, connection: EdgeConnection, cause: Cause) -> None:
+        """The log gave the session to another connection, or ended it: nothing is owed to the log. [MQTT-3.1.4-3]"""
+        was_open = connection.state == OPEN
+        connection.will_on_close = False
+        if was_open and connection.wire.is_v5:
+            connection.wire.send(Disconnect(cause.reason_code, {REASON_STRING: f"{cause.id}: {cause.text}"}))
+            self.fanout.mark(connection)
+        self.causes.note(cause, connection.client_id, connection.peer)
+        connection.state = CLOSED
+        connection.end_cause = cause
+        self._forget(connection)
+        self._close_transport(connection)
+
+    def _leave(self, connection: EdgeConnection, cause: Cause, expiry_s: int) -> None:
+        """The connection's part in its session ends here."""
+        was_open = connection.state == OPEN
+        connection.state = CLOSED
+        connection.end_cause = cause
+        if was_open:
+            self._answers.end_session(connection, expiry_s)
+        self._forget(connection)
+
+    def _forget(self, connection: EdgeConnection) -> None:
+        self.fanout.close(connection)
+        self.fanout.abandon(connection, SESSION_ENDED)
+        connection.held_sends = None
+        connection.exchange = None
+
+    def _close_transport(self, connection: EdgeConnection) -> None:
+        if not connection.is_gone:
+            self.closes.append(connection.conn_id)
+
+    def _hold(self, connection: EdgeConnection) -> None:
+        """Keep bytes for a blocked transport, up to a limit: past it the client does not read at all."""
+        data = b"".join(connection.out)
+        connection.out.clear()
+        connection.out.append(data)
+        if len(data) > self._config.out_bytes_max + PUMP_BYTES:
+            connection.out.clear()
+            self._close(connection, SLOW_READER, f"{len(data)} bytes wait")
+
+
+assert SESSION_TAKEN_OVER.reason_code == 0x8E
