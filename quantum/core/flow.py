@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from quantum.core.causes import ALL_CAUSES, Cause
+from quantum.core.events import Event
 
 RECENT_MAX: Final = 256  # outcomes that `/why` can show
+EVENTS_MAX: Final = 64  # lines a turn; what happens more often is counted, not told
 CLIENT_ID_SHOWN_MAX: Final = 128  # characters
 
 
@@ -28,11 +30,12 @@ class Outcome:
 class CauseLedger:
     """Counts per cause, and the latest outcomes."""
 
-    __slots__ = ("_recent", "counts", "wall_ms")
+    __slots__ = ("_recent", "counts", "events", "wall_ms")
 
     def __init__(self) -> None:
         self.wall_ms = 0
         self.counts: dict[int, int] = {}  # Cause.number → how often
+        self.events: list[Event] = []
         self._recent: deque[Outcome] = deque(maxlen=RECENT_MAX)
 
     def count(self, cause: Cause, count: int) -> None:
@@ -42,7 +45,10 @@ class CauseLedger:
     def note(self, cause: Cause, client_id: str, detail: str) -> None:
         """Count one outcome and remember it."""
         self.counts[cause.number] = self.counts.get(cause.number, 0) + 1
-        self._recent.append(Outcome(self.wall_ms, cause, client_id[:CLIENT_ID_SHOWN_MAX], detail))
+        client_id = client_id[:CLIENT_ID_SHOWN_MAX]
+        self._recent.append(Outcome(self.wall_ms, cause, client_id, detail))
+        if len(self.events) < EVENTS_MAX:
+            self.events.append(Event(cause.id, 20, cause, {"client_id": client_id, "detail": detail}))
 
     def recent(self, client_id: str | None = None) -> list[dict[str, object]]:
         """The latest outcomes, newest first; of one client when it is named."""

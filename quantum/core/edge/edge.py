@@ -34,6 +34,7 @@ from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
+from quantum.core.events import Event
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import Inbound as Packet
 from quantum.core.mqtt.connection import PublishRun, ServerConnection
@@ -84,8 +85,6 @@ class Edge:
         "closes",
         "connections",
         "fanout",
-        "pauses",
-        "resumes",
         "writes",
     )
 
@@ -102,8 +101,6 @@ class Edge:
         self.connections: dict[int, EdgeConnection] = {}
         self.writes: list[tuple[int, bytes]] = []
         self.closes: list[int] = []
-        self.pauses = self._inbound.pauses
-        self.resumes = self._inbound.resumes
 
     # -- inputs ---------------------------------------------------------------------------------------------------
 
@@ -139,7 +136,7 @@ class Edge:
             held = connection.wire.hold(data)
             if held > HELD_BYTES_MAX and not connection.is_paused:
                 connection.is_paused = True
-                self.pauses.append(conn_id)
+                self._inbound.pauses.append(conn_id)
             return
         self._read(connection, data)
 
@@ -227,7 +224,7 @@ class Edge:
             connection.is_reading_held = False
             if connection.is_paused:
                 connection.is_paused = False
-                self.resumes.append(connection.conn_id)
+                self._inbound.resumes.append(connection.conn_id)
             if connection.state == OPEN:
                 self._read(connection, b"")
 
@@ -236,6 +233,14 @@ class Edge:
         for connection in list(self.connections.values()):
             if connection.state != CLOSED:
                 self._close(connection, cause, cause.text)
+
+    def on_failed(self, cause: Cause) -> None:
+        """Nothing may be acknowledged any more: every connection is closed, and what waits to be sent is not sent."""
+        for connection in list(self.connections.values()):
+            connection.out.clear()
+            if connection.state != CLOSED:
+                self._close(connection, cause, cause.text)
+        self._inbound.batch = Batch()
 
     # -- outputs --------------------------------------------------------------------------------------------------
 
@@ -246,6 +251,24 @@ class Edge:
             return None
         self._inbound.batch = Batch()
         return batch
+
+    def take_pauses(self) -> list[int]:
+        """Connections not to be read for now."""
+        pauses = self._inbound.pauses
+        self._inbound.pauses = []
+        return pauses
+
+    def take_resumes(self) -> list[int]:
+        """Connections to be read again."""
+        resumes = self._inbound.resumes
+        self._inbound.resumes = []
+        return resumes
+
+    def take_events(self) -> list[Event]:
+        """What operators are told of this turn."""
+        events = self.causes.events
+        self.causes.events = []
+        return events
 
     def flush(self) -> bool:
         """Turn what waits into writes; True when some connection wants another turn at once."""

@@ -74,6 +74,9 @@ class Pending:
     def __init__(self) -> None:
         self._batches: deque[tuple[int, Batch]] = deque()
 
+    def __len__(self) -> int:
+        return len(self._batches)
+
     def add(self, index: int, batch: Batch) -> None:
         """The batch is the entry at `index`."""
         self._batches.append((index, batch))

@@ -13,7 +13,7 @@ from typing import Final, final
 
 from quantum.core.mqtt.decode import decode_packet
 from quantum.core.mqtt.encode import encode_packet, encode_publish
-from quantum.core.mqtt.errors import MalformedPacket, MqttError, ProtocolError
+from quantum.core.mqtt.errors import MalformedPacket, MqttError, ProtocolError, UnsupportedProtocol
 from quantum.core.mqtt.packets import (
     CONNECT,
     NO_EXPIRY,
@@ -98,7 +98,6 @@ class ServerConnection:
         "out",
         "packet_bytes_max",
         "peer_alias_max",
-        "peer_level",
         "peer_packet_bytes_max",
         "peer_receive_maximum",
         "topic_alias_maximum",
@@ -117,7 +116,6 @@ class ServerConnection:
         self.peer_receive_maximum = RECEIVE_MAXIMUM_DEFAULT
         self.peer_packet_bytes_max = PACKET_BYTES_LIMIT
         self.peer_alias_max = 0
-        self.peer_level = 0  # the protocol level of a CONNECT of unknown version
         self.wants_problem_information = True
         self.wants_response_information = False
         self._topics: dict[bytes, str] = {}
@@ -337,8 +335,8 @@ class ServerConnection:
         A client of an unknown version gets the oldest answer there is, unless it is newer than 5.0. Any other first
         packet gets none. v3.1.1 [MQTT-3.1.2-2]
         """
-        if error.reason_code == 0x84:
-            if self.peer_level > V5:
+        if isinstance(error, UnsupportedProtocol):
+            if error.level > V5:
                 self.out.append(encode_packet(V5, Connack(False, 0x84)))
             else:
                 self.out.append(encode_packet(V311, Connack(False, 1)))

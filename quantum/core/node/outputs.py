@@ -35,6 +35,7 @@ class Outputs:
     admin: list[AdminReply] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     deadline_ms: int = 0  # monotonic; call again by then even if nothing happens; 0 for no need
+    is_ready: bool = False  # in the one turn in which the node begins to serve
     is_stopped: bool = False  # everything is written and closed: the process may end
     failure: str = ""  # not empty: the node fenced itself; the process ends with an exit code other than 0
 
@@ -47,5 +48,6 @@ class Outputs:
         self.admin = []
         self.events = []
         self.deadline_ms = 0
+        self.is_ready = False
         self.is_stopped = False
         self.failure = ""
