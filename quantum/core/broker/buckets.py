@@ -1,0 +1,223 @@
+"""The state as bytes: one canonical encoding for each bucket, so that equal states have equal digests.
+
+Bucket 0 holds what has no other home; then come the buckets of sessions, then those of retained messages. What follows
+from other records (indexes, deadlines, gauges) is not encoded and is built again by `rebuild`. Rows are msgpack arrays;
+fields are only ever appended.
+"""
+
+from typing import Any
+
+import msgpack
+
+from quantum.core.broker.commands import SetPolicy
+from quantum.core.broker.expiry import RETAINED_EXPIRY, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.message import Message
+from quantum.core.broker.partition import FIRST_RETAINED_BUCKET, Partition
+from quantum.core.broker.queue import Copy
+from quantum.core.broker.session import Session
+from quantum.core.broker.subscriptions import SubscriptionRecord
+from quantum.core.mqtt.packets import Will
+
+
+def encode_bucket(partition: Partition, number: int) -> bytes:
+    """The bytes of one bucket: a function of the state alone."""
+    if number == 0:
+        row = _common_row(partition)
+    elif number < FIRST_RETAINED_BUCKET:
+        row = _sessions_row(partition.session_buckets[number - 1])
+    else:
+        row = _retained_row(partition, number - FIRST_RETAINED_BUCKET)
+    data: bytes = msgpack.packb(row)
+    return data
+
+
+def decode_bucket(partition: Partition, number: int, data: bytes) -> dict[str, str]:
+    """Inverse of `encode_bucket`. Bucket 0 returns the cursors of the shared groups, for `rebuild`."""
+    row = msgpack.unpackb(data, use_list=False)
+    if number == 0:
+        return _restore_common(partition, row)
+    if number < FIRST_RETAINED_BUCKET:
+        _restore_sessions(partition, number, row)
+    else:
+        for message_row in row[0]:
+            message = _message_of(message_row)
+            partition.put_retained(message)
+            if message.deadline_ms:
+                partition.deadlines.set(RETAINED_EXPIRY, message.topic_name, message.deadline_ms)
+    return {}
+
+
+def rebuild(partition: Partition, cursors: dict[str, str]) -> None:
+    """Everything is decoded: build what follows from it."""
+    accounting = partition.accounting
+    subscriptions = partition.subscriptions
+    for client_id, session in partition.sessions.items():
+        for topic_filter, record in session.subscriptions.items():
+            subscriptions.add(record, session.conn_epoch if session.is_ephemeral else 0)
+            if not session.conn_epoch and topic_filter in subscriptions.groups:
+                subscriptions.groups[topic_filter].set_offline(client_id)
+        if session.conn_epoch:
+            partition.connected_count += 1
+        if session.ends_ms:
+            partition.deadlines.set(SESSION_EXPIRY, client_id, session.ends_ms)
+        if session.will_due_ms:
+            partition.deadlines.set(WILL_DELAY, client_id, session.will_due_ms)
+        accounting.queued += len(session.queue)
+        accounting.in_flight += len(session.inflight.copies)
+        accounting.held_bytes += session.held_bytes
+    for shared_filter, cursor in cursors.items():
+        subscriptions.groups[shared_filter].cursor = cursor
+
+
+def _common_row(partition: Partition) -> tuple[Any, ...]:
+    groups = partition.subscriptions.groups
+    return (
+        partition.stamp_ms,
+        partition.last_epoch,
+        partition.policy.to_row()[1:],
+        sorted(partition.edges.items()),
+        partition.accounting.to_row(),
+        [(name, groups[name].cursor) for name in sorted(groups) if groups[name].cursor],
+    )
+
+
+def _restore_common(partition: Partition, row: tuple[Any, ...]) -> dict[str, str]:
+    partition.stamp_ms = row[0]
+    partition.last_epoch = row[1]
+    partition.policy = SetPolicy(*row[2])
+    partition.edges = dict(row[3])
+    partition.accounting.restore_row(row[4])
+    return dict(row[5])
+
+
+def _retained_row(partition: Partition, bucket: int) -> tuple[Any, ...]:
+    messages = []
+    for topic_name in sorted(partition.retained_buckets[bucket]):
+        message = partition.retained.of(topic_name)
+        assert message is not None
+        messages.append(_message_row(message))
+    return (messages,)
+
+
+def _sessions_row(sessions: dict[str, Session]) -> tuple[Any, ...]:
+    # A message that several sessions of the bucket are owed stands in it once, by its number.
+    messages: dict[int, Message] = {}
+    rows = [_session_row(sessions[client_id], messages) for client_id in sorted(sessions)]
+    return ([_message_row(messages[number]) for number in sorted(messages)], rows)
+
+
+def _restore_sessions(partition: Partition, number: int, row: tuple[Any, ...]) -> None:
+    messages: dict[int, Message] = {}
+    for message_row in row[0]:
+        message = _message_of(message_row)
+        messages[message.number] = message
+    for session_row in row[1]:
+        partition.add_session(_session_of(session_row, number, messages))
+
+
+def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, ...]:
+    will = session.will
+    subscriptions = session.subscriptions
+    return (
+        session.client_id,
+        session.session_epoch,
+        session.is_ephemeral,
+        session.expiry_s,
+        session.conn_epoch,
+        session.edge,
+        session.incarnation,
+        session.conn_id,
+        session.receive_maximum,
+        None if will is None else _will_row(will),
+        session.will_due_ms,
+        session.ends_ms,
+        [_subscription_row(subscriptions[topic_filter]) for topic_filter in sorted(subscriptions)],
+        session.received.to_list(),
+        session.inflight.next_packet_id,
+        [(packet_id, _copy_row(copy, messages)) for packet_id, copy in session.inflight.copies.items()],
+        [_copy_row(copy, messages) for copy in session.queue.to_list()],
+    )
+
+
+def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message]) -> Session:
+    session = Session(row[0], row[1], bucket, is_ephemeral=row[2])
+    session.expiry_s = row[3]
+    session.conn_epoch = row[4]
+    session.edge = row[5]
+    session.incarnation = row[6]
+    session.conn_id = row[7]
+    session.receive_maximum = row[8]
+    session.will = None if row[9] is None else Will(*row[9])
+    session.will_due_ms = row[10]
+    session.ends_ms = row[11]
+    for subscription_row in row[12]:
+        record = SubscriptionRecord(session.client_id, *subscription_row)
+        session.subscriptions[record.topic_filter] = record
+    for packet_id in row[13]:
+        session.received.add(packet_id)
+    session.inflight.next_packet_id = row[14]
+    for packet_id, copy_row in row[15]:
+        copy = _copy_of(copy_row, messages)
+        session.inflight.restore(packet_id, copy)
+        session.held_bytes += copy.size
+    session.inflight.on_restored()
+    for copy_row in row[16]:
+        copy = _copy_of(copy_row, messages)
+        session.queue.append(copy)
+        session.held_bytes += copy.size
+    return session
+
+
+def _will_row(will: Will) -> tuple[Any, ...]:
+    return (
+        will.topic_name,
+        will.payload,
+        will.qos,
+        will.retain,
+        will.properties,
+        will.delay_s,
+        will.message_expiry_s,
+    )
+
+
+def _subscription_row(record: SubscriptionRecord) -> tuple[Any, ...]:
+    return (
+        record.topic_filter,
+        record.qos,
+        record.no_local,
+        record.retain_as_published,
+        record.subscription_id,
+    )
+
+
+def _copy_row(copy: Copy, messages: dict[int, Message]) -> tuple[Any, ...]:
+    message = copy.message
+    messages[message.number] = message
+    return (message.number, copy.qos, copy.retain, copy.subscription_ids, copy.shared_filter, copy.state)
+
+
+def _copy_of(row: tuple[Any, ...], messages: dict[int, Message]) -> Copy:
+    copy = Copy(messages[row[0]], row[1], row[2], row[3], row[4])
+    copy.state = row[5]
+    return copy
+
+
+def _message_row(message: Message) -> tuple[Any, ...]:
+    return (
+        message.number,
+        message.topic_name,
+        message.payload,
+        message.qos,
+        message.retain,
+        message.properties,
+        message.message_expiry_s,
+        message.client_id,
+        message.deadline_ms,
+    )
+
+
+def _message_of(row: tuple[Any, ...]) -> Message:
+    message = Message(row[1], row[2], row[3], row[4], row[5], row[6], row[7])
+    message.number = row[0]
+    message.deadline_ms = row[8]
+    return message

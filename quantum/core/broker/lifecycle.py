@@ -1,0 +1,159 @@
+"""How sessions begin, are taken over, lose their connection, and end. Nothing else adds or removes a session.
+
+The order of the end is: subscriptions, what was owed, then the will, so that a will never reaches the session it ends.
+Source: MQTT 5.0 §3.1.2.4, §3.1.2.11.2, §3.1.4, §4.1.
+"""
+
+from quantum.core.broker.commands import CLOSED_NORMALLY, NEVER_S, CloseSession, OpenEdge, OpenSession
+from quantum.core.broker.effects import CloseConnection, Effects, Refused, Result, SessionOpened
+from quantum.core.broker.expiry import RETAINED_EXPIRY, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.outgoing import drop_all, resend
+from quantum.core.broker.partition import Partition, session_bucket_of
+from quantum.core.broker.publishing import forget_retained, give_again
+from quantum.core.broker.session import Session
+from quantum.core.broker.wills import delay_will, publish_will, remove_will
+from quantum.core.causes import SESSION_TAKEN_OVER, SESSIONS_MAX, STALE_EPOCH
+
+
+def open_session(partition: Partition, effects: Effects, command: OpenSession) -> Result:
+    """A CONNECT that was let in: resume the session of this Client Identifier, or begin one."""
+    session = partition.sessions.get(command.client_id)
+    if session is None and len(partition.sessions) >= partition.policy.sessions_max:
+        return Refused(SESSIONS_MAX)
+    partition.last_epoch += 1
+    conn_epoch = partition.last_epoch
+    if session is not None:
+        session = _take_over(partition, effects, session, command)
+    session_present = session is not None
+    if session is None:
+        bucket = session_bucket_of(command.client_id)
+        partition.cutter.before_change(bucket)
+        session = Session(command.client_id, conn_epoch, bucket, is_ephemeral=command.expiry_s == 0)
+        partition.add_session(session)
+    _connect(partition, session, command, conn_epoch)
+    if session_present:
+        resend(partition, effects, session)
+    return SessionOpened(session_present, session.session_epoch, conn_epoch, session.is_ephemeral)
+
+
+def close_session(partition: Partition, effects: Effects, command: CloseSession) -> Result:
+    """The connection ended, with or without DISCONNECT."""
+    session = partition.sessions.get(command.client_id)
+    if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
+        return Refused(STALE_EPOCH)
+    partition.cutter.before_change(session.bucket)
+    if command.expiry_s >= 0 and not session.is_ephemeral:
+        session.expiry_s = command.expiry_s
+    if command.how == CLOSED_NORMALLY:
+        session.will = None  # [MQTT-3.14.4-3]
+    _disconnect(partition, session)
+    _wait_or_end(partition, effects, session)
+    return 0
+
+
+def open_edge(partition: Partition, effects: Effects, command: OpenEdge) -> Result:
+    """An edge started anew: what its earlier incarnations had connected lost its connection without a word."""
+    if command.incarnation <= partition.edges.get(command.edge, 0):
+        return 0
+    partition.edges[command.edge] = command.incarnation
+    lost = [
+        session.client_id
+        for session in partition.sessions.values()
+        if session.conn_epoch and session.edge == command.edge and session.incarnation < command.incarnation
+    ]
+    for client_id in sorted(lost):
+        session = partition.sessions[client_id]
+        partition.cutter.before_change(session.bucket)
+        _disconnect(partition, session)
+        _wait_or_end(partition, effects, session)
+    return 0
+
+
+def expire(partition: Partition, effects: Effects) -> None:
+    """Everything that is due in replicated time happens, in the order of its deadlines."""
+    while True:
+        due = partition.deadlines.pop_due(partition.stamp_ms)
+        if due is None:
+            return
+        kind, name = due
+        if kind == RETAINED_EXPIRY:
+            forget_retained(partition, name)
+        elif kind == WILL_DELAY:
+            publish_will(partition, effects, partition.sessions[name])
+        else:
+            _end(partition, effects, partition.sessions[name])
+
+
+def _take_over(partition: Partition, effects: Effects, session: Session, command: OpenSession) -> Session | None:
+    """End the old connection, if there is one, and the old session, unless it is resumed. None when it ended."""
+    partition.cutter.before_change(session.bucket)
+    was_connected = session.conn_epoch != 0
+    if was_connected:
+        effects.closes.append(
+            CloseConnection(
+                session.client_id, session.conn_epoch, session.edge, session.conn_id, SESSION_TAKEN_OVER
+            )  # [MQTT-3.1.4-3]
+        )
+        _disconnect(partition, session)
+    if command.clean_start or (was_connected and session.expiry_s == 0):
+        _end(partition, effects, session)  # [MQTT-3.1.2-4]
+        return None
+    if was_connected and session.will is not None and session.will.delay_s == 0:
+        publish_will(partition, effects, session)
+    remove_will(partition, session)  # A delay that did not pass: the will is not sent [MQTT-3.1.3-9].
+    return session
+
+
+def _connect(partition: Partition, session: Session, command: OpenSession, conn_epoch: int) -> None:
+    session.conn_epoch = conn_epoch
+    session.edge = command.edge
+    session.incarnation = partition.edges.get(command.edge, 0)
+    session.conn_id = command.conn_id
+    session.expiry_s = command.expiry_s
+    session.receive_maximum = command.receive_maximum
+    session.will = command.will
+    session.ends_ms = 0
+    partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
+    partition.connected_count += 1
+    for topic_filter in session.subscriptions:
+        group = partition.subscriptions.groups.get(topic_filter)
+        if group is not None:
+            group.set_online(session.client_id)
+
+
+def _disconnect(partition: Partition, session: Session) -> None:
+    """The session has no connection; its will and its end are the caller's."""
+    session.conn_epoch = 0
+    session.edge = 0
+    session.incarnation = 0
+    session.conn_id = 0
+    partition.connected_count -= 1
+    for topic_filter in session.subscriptions:
+        group = partition.subscriptions.groups.get(topic_filter)
+        if group is not None:
+            group.set_offline(session.client_id)
+
+
+def _wait_or_end(partition: Partition, effects: Effects, session: Session) -> None:
+    """The connection ended: the session ends with it, or lives on until it expires."""
+    if session.expiry_s == 0:
+        _end(partition, effects, session)
+        return
+    if session.expiry_s != NEVER_S:
+        session.ends_ms = partition.stamp_ms + session.expiry_s * 1000  # [MQTT-3.1.2-23]
+        partition.deadlines.set(SESSION_EXPIRY, session.client_id, session.ends_ms)
+    delay_will(partition, effects, session)
+
+
+def _end(partition: Partition, effects: Effects, session: Session) -> None:
+    """The session and all that belongs to it is gone [MQTT-4.1.0-2]."""
+    assert session.conn_epoch == 0
+    partition.cutter.before_change(session.bucket)
+    partition.remove_session(session)
+    partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
+    for record in session.subscriptions.values():
+        partition.subscriptions.remove(record)
+    session.subscriptions = {}
+    orphans = drop_all(partition, session)
+    give_again(partition, effects, orphans)
+    publish_will(partition, effects, session)

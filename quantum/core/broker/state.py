@@ -1,0 +1,184 @@
+"""The replicated application of one partition: `apply` is one dispatch, the rules live in the files it calls.
+
+Nothing here changes outside `apply`, except what no log knows: kept routes and the turn of QoS 0 in shared groups.
+"""
+
+import hashlib
+from typing import final
+
+from quantum.core.broker import buckets
+from quantum.core.broker.commands import (
+    AcknowledgeDelivery,
+    CloseSession,
+    Command,
+    DropDelivery,
+    Entry,
+    OpenEdge,
+    OpenSession,
+    PublishMessage,
+    ReleaseMessage,
+    SetPolicy,
+    SubscribeSession,
+    UnsubscribeSession,
+    decode_entry,
+)
+from quantum.core.broker.effects import Effects, Receiver, Result, Route
+from quantum.core.broker.lifecycle import close_session, expire, open_edge, open_session
+from quantum.core.broker.outgoing import acknowledge, drop_delivery
+from quantum.core.broker.partition import BUCKET_COUNT, Partition
+from quantum.core.broker.publishing import publish_message, release_message
+from quantum.core.broker.session import Session
+from quantum.core.broker.subscribing import subscribe, unsubscribe
+from quantum.core.state_machine import BucketCutter
+
+
+@final
+class BrokerState:
+    """A `StateMachine`: see there for the contract of `apply`, buckets and digest."""
+
+    __slots__ = ("_cursors", "_partition", "bucket_count", "cutter")
+
+    def __init__(self) -> None:
+        self.bucket_count = BUCKET_COUNT
+        self.cutter = BucketCutter(self.encode_bucket)
+        self._partition = Partition(self.cutter)
+        self._cursors: dict[str, str] = {}  # between `decode_bucket` and `on_restored`
+
+    def apply(self, index: int, data: bytes, decoded: object) -> Effects:
+        """Apply the entry at `index`: first what became due, then its commands in order."""
+        if decoded is None:
+            entry = decode_entry(data)
+        else:
+            assert isinstance(decoded, Entry)
+            entry = decoded
+        partition = self._partition
+        self.cutter.before_change(0)
+        partition.stamp_ms = max(partition.stamp_ms, entry.stamp_ms)
+        effects = Effects(index, partition.stamp_ms)
+        expire(partition, effects)
+        results = effects.results
+        for command in entry.commands:
+            if command.__class__ is PublishMessage:
+                results.append(publish_message(partition, effects, command))
+            else:
+                results.append(self._apply_rare(effects, command))
+        return effects
+
+    # Buckets.
+
+    def encode_bucket(self, number: int) -> bytes:
+        return buckets.encode_bucket(self._partition, number)
+
+    def decode_bucket(self, number: int, data: bytes) -> None:
+        cursors = buckets.decode_bucket(self._partition, number, data)
+        self._cursors.update(cursors)
+
+    def on_restored(self) -> None:
+        buckets.rebuild(self._partition, self._cursors)
+        self._cursors = {}
+
+    def digest(self) -> bytes:
+        digest = hashlib.blake2b(digest_size=32)
+        for number in range(BUCKET_COUNT):
+            data = self.encode_bucket(number)
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+        return digest.digest()
+
+    # Queries of the leader.
+
+    def next_deadline_ms(self) -> int:
+        """The replicated time at which something happens even if nobody asks for anything; 0 for never."""
+        return self._partition.deadlines.first_ms()
+
+    def route(self, topic_name: str) -> Route:
+        """The receivers of a topic name as of now."""
+        return self._partition.subscriptions.fanout(topic_name).route
+
+    def pick_shared(self, topic_name: str) -> tuple[Receiver, ...]:
+        """For a QoS 0 message: the connected member of each matching shared group whose turn it is."""
+        picked: list[Receiver] = []
+        for group in self._partition.subscriptions.fanout(topic_name).groups:
+            receiver = group.pick_live()
+            if receiver is not None:
+                picked.append(receiver)
+        return tuple(picked)
+
+    # Queries of operators.
+
+    @property
+    def accounting(self) -> dict[str, int | dict[str, int]]:
+        """The ledger, causes by id."""
+        return self._partition.accounting.to_dict()
+
+    def is_balanced(self) -> bool:
+        """Whether law CONSERVE holds."""
+        return self._partition.accounting.is_balanced()
+
+    def counts(self) -> dict[str, int]:
+        """How much of everything there is."""
+        partition = self._partition
+        accounting = partition.accounting
+        return {
+            "sessions": len(partition.sessions),
+            "connected": partition.connected_count,
+            "subscriptions": partition.subscriptions.count,
+            "shared_groups": len(partition.subscriptions.groups),
+            "queued_messages": accounting.queued,
+            "inflight_messages": accounting.in_flight,
+            "queued_bytes": accounting.held_bytes,
+            "retained_messages": len(partition.retained),
+            "retained_bytes": partition.retained.size,
+        }
+
+    def session_view(self, client_id: str) -> dict[str, object]:
+        """What is known of one session, for /why; empty when there is none."""
+        session = self._partition.sessions.get(client_id)
+        return {} if session is None else _view(session)
+
+    # Private.
+
+    def _apply_rare(self, effects: Effects, command: Command) -> Result:
+        partition = self._partition
+        if isinstance(command, AcknowledgeDelivery):
+            return acknowledge(partition, effects, command)
+        if isinstance(command, ReleaseMessage):
+            return release_message(partition, command)
+        if isinstance(command, OpenSession):
+            return open_session(partition, effects, command)
+        if isinstance(command, CloseSession):
+            return close_session(partition, effects, command)
+        if isinstance(command, SubscribeSession):
+            return subscribe(partition, effects, command)
+        if isinstance(command, UnsubscribeSession):
+            return unsubscribe(partition, command)
+        if isinstance(command, DropDelivery):
+            return drop_delivery(partition, effects, command)
+        if isinstance(command, OpenEdge):
+            return open_edge(partition, effects, command)
+        assert isinstance(command, SetPolicy), command
+        partition.policy = command
+        return 0
+
+
+def _view(session: Session) -> dict[str, object]:
+    return {
+        "client_id": session.client_id,
+        "session_epoch": session.session_epoch,
+        "conn_epoch": session.conn_epoch,
+        "is_connected": session.conn_epoch != 0,
+        "is_ephemeral": session.is_ephemeral,
+        "edge": session.edge,
+        "conn_id": session.conn_id,
+        "expiry_s": session.expiry_s,
+        "ends_ms": session.ends_ms,
+        "receive_maximum": session.receive_maximum,
+        "window_used": session.inflight.outstanding(),
+        "has_will": session.will is not None,
+        "will_due_ms": session.will_due_ms,
+        "subscriptions": sorted(session.subscriptions),
+        "received_packet_ids": len(session.received),
+        "inflight_messages": len(session.inflight.copies),
+        "queued_messages": len(session.queue),
+        "queued_bytes": session.held_bytes,
+    }

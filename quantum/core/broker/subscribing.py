@@ -1,0 +1,94 @@
+"""SUBSCRIBE and UNSUBSCRIBE: what is granted, and the retained messages that follow.
+
+Source: MQTT 5.0 §3.8.4, §3.10.4, §3.3.1.3.
+"""
+
+from typing import Final
+
+from quantum.core.broker.commands import SubscribeSession, UnsubscribeSession
+from quantum.core.broker.effects import Effects, Refused, Result, RetainedDelivery, Subscribed, Unsubscribed
+from quantum.core.broker.outgoing import hold
+from quantum.core.broker.partition import Partition
+from quantum.core.broker.queue import Copy
+from quantum.core.broker.session import Session
+from quantum.core.broker.subscriptions import SubscriptionRecord
+from quantum.core.causes import STALE_EPOCH, SUBSCRIPTIONS_MAX
+from quantum.core.mqtt.packets import Subscription
+
+NO_SUBSCRIPTION_EXISTED: Final = 0x11
+
+
+def subscribe(partition: Partition, effects: Effects, command: SubscribeSession) -> Result:
+    """Each filter is granted its QoS or answered with a reason code, in the order of the packet [MQTT-3.8.4-6]."""
+    session = partition.sessions.get(command.client_id)
+    if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
+        return Refused(STALE_EPOCH)
+    partition.cutter.before_change(session.bucket)
+    reason_codes: list[int] = []
+    retained: list[RetainedDelivery] = []
+    for subscription in command.subscriptions:
+        topic_filter = subscription.topic_filter
+        is_new = topic_filter not in session.subscriptions
+        if is_new and len(session.subscriptions) >= partition.policy.subscriptions_max:
+            reason_codes.append(SUBSCRIPTIONS_MAX.reason_code)
+            continue
+        record = SubscriptionRecord(
+            session.client_id,
+            topic_filter,
+            subscription.qos,
+            subscription.no_local,
+            subscription.retain_as_published,
+            command.subscription_id,
+        )
+        session.subscriptions[topic_filter] = record  # One subscription for each filter [MQTT-3.8.4-3].
+        partition.subscriptions.add(record, session.conn_epoch if session.is_ephemeral else 0)
+        reason_codes.append(subscription.qos)
+        if may_replay(subscription, is_new=is_new):
+            _replay(partition, effects, session, record, retained)
+    return Subscribed(reason_codes, retained)
+
+
+def unsubscribe(partition: Partition, command: UnsubscribeSession) -> Result:
+    """What is queued or in flight already is still delivered [MQTT-3.10.4-2]."""
+    session = partition.sessions.get(command.client_id)
+    if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
+        return Refused(STALE_EPOCH)
+    partition.cutter.before_change(session.bucket)
+    reason_codes: list[int] = []
+    for topic_filter in command.topic_filters:
+        record = session.subscriptions.pop(topic_filter, None)
+        if record is None:
+            reason_codes.append(NO_SUBSCRIPTION_EXISTED)
+            continue
+        partition.subscriptions.remove(record)
+        reason_codes.append(0)
+    return Unsubscribed(reason_codes)
+
+
+def may_replay(subscription: Subscription, *, is_new: bool) -> bool:
+    """Whether Retain Handling asks for the retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]."""
+    if subscription.topic_filter.startswith("$share/"):
+        return False  # 4.8.2: none for a shared subscription, not even for its first member.
+    return subscription.retain_handling == 0 or (subscription.retain_handling == 1 and is_new)
+
+
+def _replay(
+    partition: Partition,
+    effects: Effects,
+    session: Session,
+    record: SubscriptionRecord,
+    retained: list[RetainedDelivery],
+) -> None:
+    """One copy of every matching retained message, exempt from the queue's limits: the store bounds them."""
+    accounting = partition.accounting
+    subscription_ids = (record.subscription_id,) if record.subscription_id else ()
+    for message in partition.retained.matching(record.topic_filter, partition.stamp_ms):
+        if record.no_local and message.client_id == session.client_id:
+            continue  # [MQTT-3.8.3-3]
+        qos = min(message.qos, record.qos)
+        accounting.created += 1
+        if session.is_ephemeral or qos == 0:
+            accounting.delivered += 1
+            retained.append(RetainedDelivery(message, qos, subscription_ids))
+        else:
+            hold(partition, effects, session, Copy(message, qos, True, subscription_ids, ""))

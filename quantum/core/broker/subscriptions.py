@@ -1,0 +1,318 @@
+"""Who subscribes to what, and whom a publish reaches: exact filters in a map, wildcard filters in a tree of levels.
+
+What follows from them for one Topic Name is kept as a `Fanout` and cut when a subscription changes; a kept one is never
+stale. All of this is derived from the sessions' own lists of subscriptions. Source: MQTT 5.0 §3.3.4, §4.7, §4.8.2.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from quantum.core.broker.effects import Receiver, Route
+from quantum.core.broker.shared import SharedGroup
+
+FANOUTS_MAX: Final = 65_536  # Topic Names with a kept Fanout
+FANOUT_RECEIVERS_MAX: Final = 1_000_000  # receivers in all kept Fanouts
+
+
+@final
+@dataclass(init=False, slots=True, eq=False)
+class SubscriptionRecord:
+    """One subscription of one session. Never changed: a new one replaces it."""
+
+    client_id: str
+    topic_filter: str  # `$share/group/filter` in one piece
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    subscription_id: int  # 0 for none
+
+    def __init__(
+        self,
+        client_id: str,
+        topic_filter: str,
+        qos: int,
+        no_local: bool,
+        retain_as_published: bool,
+        subscription_id: int,
+    ) -> None:
+        self.client_id = client_id
+        self.topic_filter = topic_filter
+        self.qos = qos
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.subscription_id = subscription_id
+
+
+@final
+@dataclass(init=False, slots=True, eq=False)
+class Fanout:
+    """Whom a publish to one Topic Name reaches."""
+
+    route: Route
+    ephemeral_count: int
+    own_only: dict[str, None] | None  # ephemeral receivers with No Local: these do not get what they publish themselves
+    groups: tuple[SharedGroup, ...]  # ascending by shared filter
+    is_plain: bool  # ephemeral receivers and nothing else: one item for the edges is all there is to do
+
+    def __init__(
+        self, route: Route, ephemeral_count: int, own_only: dict[str, None] | None, groups: tuple[SharedGroup, ...]
+    ) -> None:
+        self.route = route
+        self.ephemeral_count = ephemeral_count
+        self.own_only = own_only
+        self.groups = groups
+        self.is_plain = ephemeral_count > 0 and own_only is None and not groups and not route.replicated
+
+
+@final
+class _Leaf:
+    """The subscriptions of one filter."""
+
+    __slots__ = ("groups", "subscribers")
+
+    def __init__(self) -> None:
+        self.subscribers: dict[str, tuple[SubscriptionRecord, int]] = {}  # with the conn_epoch if ephemeral, else 0
+        self.groups: dict[str, SharedGroup] = {}  # by group name
+
+
+@final
+class _Node:
+    """One level of the wildcard filters."""
+
+    __slots__ = ("children", "leaf")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.leaf: _Leaf | None = None
+
+
+@final
+class Subscriptions:
+    """The index of all subscriptions of the partition."""
+
+    __slots__ = ("_exact", "_fanouts", "_kept_receivers", "_root", "_route_number", "count", "groups")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.groups: dict[str, SharedGroup] = {}  # by shared filter
+        self._exact: dict[str, _Leaf] = {}
+        self._root = _Node()
+        self._fanouts: dict[str, Fanout] = {}
+        self._kept_receivers = 0
+        self._route_number = 0
+
+    # The hot path: one look-up.
+
+    def fanout(self, topic_name: str) -> Fanout:
+        """Whom a publish to `topic_name` reaches now."""
+        fanout = self._fanouts.get(topic_name)
+        if fanout is None:
+            fanout = self._build(topic_name)
+        return fanout
+
+    # Changes.
+
+    def add(self, record: SubscriptionRecord, ephemeral_conn_epoch: int) -> None:
+        """Index a subscription in place of the same session's earlier one to the same filter."""
+        group_name, topic_filter = split_shared(record.topic_filter)
+        leaf = self._leaf(topic_filter)
+        if group_name == "":
+            if record.client_id not in leaf.subscribers:
+                self.count += 1
+            leaf.subscribers[record.client_id] = (record, ephemeral_conn_epoch)
+        else:
+            group = leaf.groups.get(group_name)
+            if group is None:
+                group = leaf.groups[group_name] = self.groups[record.topic_filter] = SharedGroup(record.topic_filter)
+            if not group.has_member(record.client_id):
+                self.count += 1
+            receiver = _receiver([(record, ephemeral_conn_epoch)])
+            receivers = (receiver,)
+            route = self._new_route(receivers, ()) if receiver.is_ephemeral else self._new_route((), receivers)
+            group.add(receiver, route)
+        self._cut(topic_filter)
+
+    def remove(self, record: SubscriptionRecord) -> None:
+        """Take a subscription out; the cost is the depth of its filter."""
+        group_name, topic_filter = split_shared(record.topic_filter)
+        leaf = self._leaf(topic_filter)
+        if group_name == "":
+            del leaf.subscribers[record.client_id]
+        else:
+            group = leaf.groups[group_name]
+            group.remove(record.client_id)
+            if not group.order:
+                del leaf.groups[group_name]
+                del self.groups[record.topic_filter]
+        self.count -= 1
+        if not leaf.subscribers and not leaf.groups:
+            self._prune(topic_filter)
+        self._cut(topic_filter)
+
+    # Queries.
+
+    def kept_fanouts(self) -> int:
+        return len(self._fanouts)
+
+    def is_empty(self) -> bool:
+        """Whether no subscription and no node of the tree is left."""
+        return self.count == 0 and not self._exact and not self._root.children and not self.groups
+
+    # Private.
+
+    def _leaf(self, topic_filter: str) -> _Leaf:
+        if not has_wildcard(topic_filter):
+            leaf = self._exact.get(topic_filter)
+            if leaf is None:
+                leaf = self._exact[topic_filter] = _Leaf()
+            return leaf
+        node = self._root
+        for level in topic_filter.split("/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _Node()
+            node = child
+        if node.leaf is None:
+            node.leaf = _Leaf()
+        return node.leaf
+
+    def _prune(self, topic_filter: str) -> None:
+        if not has_wildcard(topic_filter):
+            del self._exact[topic_filter]
+            return
+        levels = topic_filter.split("/")
+        path = [self._root]
+        for level in levels:
+            path.append(path[-1].children[level])
+        path[-1].leaf = None
+        for depth in range(len(levels), 0, -1):
+            node = path[depth]
+            if node.children or node.leaf is not None:
+                return
+            del path[depth - 1].children[levels[depth - 1]]
+
+    def _cut(self, topic_filter: str) -> None:
+        if not has_wildcard(topic_filter):
+            fanout = self._fanouts.pop(topic_filter, None)
+            if fanout is not None:
+                self._kept_receivers -= fanout.ephemeral_count + len(fanout.route.replicated)
+        elif self._fanouts:
+            self._fanouts = {}
+            self._kept_receivers = 0
+
+    def _build(self, topic_name: str) -> Fanout:
+        by_client: dict[str, list[tuple[SubscriptionRecord, int]]] = {}
+        groups: list[SharedGroup] = []
+        for leaf in self._matching(topic_name):
+            for client_id, subscriber in leaf.subscribers.items():
+                matches = by_client.get(client_id)
+                if matches is None:
+                    by_client[client_id] = [subscriber]
+                else:
+                    matches.append(subscriber)
+            groups.extend(leaf.groups.values())
+        groups.sort(key=_shared_filter_of)
+        ephemeral: list[Receiver] = []
+        replicated: list[Receiver] = []
+        own_only: dict[str, None] = {}
+        for client_id in sorted(by_client):
+            receiver = _receiver(by_client[client_id])
+            if not receiver.is_ephemeral:
+                replicated.append(receiver)
+                continue
+            ephemeral.append(receiver)
+            if receiver.no_local:
+                own_only[client_id] = None
+        route = self._new_route(tuple(ephemeral), tuple(replicated))
+        route.has_shared = bool(groups)
+        fanout = Fanout(route, len(ephemeral), own_only or None, tuple(groups))
+        self._keep(topic_name, fanout)
+        return fanout
+
+    def _keep(self, topic_name: str, fanout: Fanout) -> None:
+        count = fanout.ephemeral_count + len(fanout.route.replicated)
+        if len(self._fanouts) >= FANOUTS_MAX or self._kept_receivers + count > FANOUT_RECEIVERS_MAX:
+            self._fanouts = {}
+            self._kept_receivers = 0
+        self._fanouts[topic_name] = fanout
+        self._kept_receivers += count
+
+    def _matching(self, topic_name: str) -> list[_Leaf]:
+        leaves: list[_Leaf] = []
+        exact = self._exact.get(topic_name)
+        if exact is not None:
+            leaves.append(exact)
+        if not self._root.children:
+            return leaves
+        # A filter that starts with a wildcard does not match a Topic Name that starts with `$` [MQTT-4.7.2-1].
+        may_be_wildcard = not topic_name.startswith("$")
+        nodes = [self._root]
+        for level in topic_name.split("/"):
+            deeper: list[_Node] = []
+            for node in nodes:
+                child = node.children.get(level)
+                if child is not None:
+                    deeper.append(child)
+                if may_be_wildcard:
+                    child = node.children.get("+")
+                    if child is not None:
+                        deeper.append(child)
+                    child = node.children.get("#")
+                    if child is not None and child.leaf is not None:
+                        leaves.append(child.leaf)
+            nodes = deeper
+            may_be_wildcard = True
+        for node in nodes:
+            if node.leaf is not None:
+                leaves.append(node.leaf)
+            child = node.children.get("#")  # `sport/#` also matches `sport`. 4.7.1.2
+            if child is not None and child.leaf is not None:
+                leaves.append(child.leaf)
+        return leaves
+
+    def _new_route(self, receivers: tuple[Receiver, ...], replicated: tuple[Receiver, ...]) -> Route:
+        self._route_number += 1
+        return Route(self._route_number, receivers, replicated, False)
+
+
+def has_wildcard(topic_filter: str) -> bool:
+    """Whether a well formed filter matches more than one Topic Name."""
+    return "+" in topic_filter or "#" in topic_filter
+
+
+def split_shared(topic_filter: str) -> tuple[str, str]:
+    """The ShareName and the filter behind it, or "" and the filter itself. 4.8.2"""
+    if not topic_filter.startswith("$share/"):
+        return "", topic_filter
+    _, group_name, rest = topic_filter.split("/", 2)
+    return group_name, rest
+
+
+def _receiver(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
+    """All matching subscriptions of one session in one: one copy, with the greatest granted QoS [MQTT-3.3.4-2]."""
+    record, conn_epoch = matches[0]
+    qos = record.qos
+    no_local = record.no_local
+    retain_as_published = record.retain_as_published
+    # The same identifier given to several matching subscriptions is sent as often. 3.3.4
+    subscription_ids = [record.subscription_id] if record.subscription_id else []
+    for record, _ in matches[1:]:
+        qos = max(qos, record.qos)
+        no_local = no_local and record.no_local
+        retain_as_published = retain_as_published or record.retain_as_published
+        if record.subscription_id:
+            subscription_ids.append(record.subscription_id)
+    subscription_ids.sort()
+    return Receiver(
+        record.client_id,
+        conn_epoch,
+        conn_epoch != 0,
+        qos,
+        no_local,
+        retain_as_published,
+        tuple(subscription_ids),
+    )
+
+
+def _shared_filter_of(group: SharedGroup) -> str:
+    return group.shared_filter
