@@ -16,7 +16,7 @@ CAUSE_BY_NUMBER: Final[dict[int, Cause]] = {cause.number: cause for cause in ALL
 @final
 @dataclass(init=False, slots=True, eq=False)
 class Accounting:
-    """Counters are part of the state; what is queued and in flight follows from the sessions and is counted on restore."""
+    """Counters are state; what is queued and in flight follows from the sessions and is counted on restore."""
 
     accepted: int  # publishes; the number of the newest message
     duplicates: int  # QoS 2 publishes received again while their exchange was open

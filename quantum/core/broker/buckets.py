@@ -74,7 +74,7 @@ def _common_row(partition: Partition) -> tuple[Any, ...]:
     return (
         partition.stamp_ms,
         partition.last_epoch,
-        partition.policy.to_row()[1:],
+        partition.policy.to_row()[1:] if partition.has_policy else None,
         sorted(partition.edges.items()),
         partition.accounting.to_row(),
         [(name, groups[name].cursor) for name in sorted(groups) if groups[name].cursor],
@@ -84,7 +84,9 @@ def _common_row(partition: Partition) -> tuple[Any, ...]:
 def _restore_common(partition: Partition, row: tuple[Any, ...]) -> dict[str, str]:
     partition.stamp_ms = row[0]
     partition.last_epoch = row[1]
-    partition.policy = SetPolicy(*row[2])
+    if row[2] is not None:
+        partition.policy = SetPolicy(*row[2])
+        partition.has_policy = True
     partition.edges = dict(row[3])
     partition.accounting.restore_row(row[4])
     return dict(row[5])

@@ -1,8 +1,8 @@
 """What a partition can be told to do: the commands of its log, and their one encoding.
 
-An entry's data is msgpack `[stamp_ms, [row, row, ...]]`: the leader's time and one row per command, `[kind, field, ...]`.
-Fields are only ever appended, so that a longer row stays readable. Every command of a connection carries `conn_epoch`,
-which is unique in the partition: a stale one changes nothing (law FENCE).
+An entry's data is msgpack `[stamp_ms, [row, row, ...]]`: the leader's time and one row per command, `[kind, field,
+...]`. Fields are only ever appended, so that a longer row stays readable. Every command of a connection carries
+`conn_epoch`, which is unique in the partition: a stale one changes nothing (law FENCE).
 """
 
 from dataclasses import dataclass
@@ -277,7 +277,7 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def decode_entry(data: bytes) -> Entry:
-    """Inverse of `encode_entry`. Its input comes from the log, whose checksum held: anything unreadable is our fault."""
+    """Inverse of `encode_entry`. Its input comes from the log, whose checksum held: what is unreadable is our fault."""
     stamp_ms, rows = msgpack.unpackb(data, use_list=False)
     return Entry(stamp_ms, [_command_of(row) for row in rows])
 

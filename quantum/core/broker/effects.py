@@ -15,7 +15,7 @@ from quantum.core.causes import Cause
 @final
 @dataclass(init=False, slots=True, eq=False)
 class Receiver:
-    """What one session wants of one topic: all its matching non-shared subscriptions in one, or one shared subscription."""
+    """What one session wants of one topic: all its matching non-shared subscriptions, or one shared subscription."""
 
     client_id: str
     conn_epoch: int  # of an ephemeral session its one connection; of a replicated one 0
@@ -99,7 +99,7 @@ class RetainedDelivery:
 @final
 @dataclass(slots=True, eq=False)
 class Subscribed:
-    """SUBACK may go; then `retained` to an ephemeral session. A replicated one finds its retained messages in `sends`."""
+    """SUBACK may go; then `retained`. A replicated session finds those of QoS 1 and 2 in `sends` instead."""
 
     reason_codes: list[int]
     retained: list[RetainedDelivery]
@@ -138,7 +138,7 @@ class SendPublish:
     edge: int
     conn_id: int
     message: Message
-    qos: int  # 1 or 2: what is delivered, at most the subscription's
+    qos: int  # what is delivered, at most the subscription's; 0 with packet_id 0 is sent and forgotten
     packet_id: int
     dup: bool
     retain: bool

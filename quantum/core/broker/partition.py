@@ -40,6 +40,7 @@ class Partition:
         "cutter",
         "deadlines",
         "edges",
+        "has_policy",
         "last_epoch",
         "policy",
         "retained",
@@ -52,6 +53,7 @@ class Partition:
 
     def __init__(self, cutter: BucketCutter) -> None:
         self.cutter = cutter
+        self.has_policy = False  # whether the log set one
         self.policy = SetPolicy(
             SESSIONS_MAX_DEFAULT,
             SUBSCRIPTIONS_MAX_DEFAULT,

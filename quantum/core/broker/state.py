@@ -104,6 +104,14 @@ class BrokerState:
                 picked.append(receiver)
         return tuple(picked)
 
+    def has_policy(self, policy: SetPolicy) -> bool:
+        """Whether the log set exactly these limits last; the defaults before the first SetPolicy do not count."""
+        return self._partition.has_policy and self._partition.policy == policy
+
+    def edge_incarnation(self, edge: int) -> int:
+        """The newest incarnation of an edge, 0 if it never opened."""
+        return self._partition.edges.get(edge, 0)
+
     # Queries of operators.
 
     @property
@@ -158,6 +166,7 @@ class BrokerState:
             return open_edge(partition, effects, command)
         assert isinstance(command, SetPolicy), command
         partition.policy = command
+        partition.has_policy = True
         return 0
 
 
