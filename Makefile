@@ -1,0 +1,63 @@
+# What is done with Quantum. `make run` and `make test` need nothing before them but Python 3.11.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+WORKERS ?= 2
+SEEDS ?= 200
+RUN_ARGS ?=
+
+.PHONY: run test check format sim mutants conformance bench fuzz compiled slow ci clean
+
+run: $(STAMP)  ## a safe single node on loopback; data in ./data
+	$(BIN)/quantum run $(RUN_ARGS)
+
+test: $(STAMP)  ## every test that takes seconds, on two cores
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/conformance --ignore=tests/bench
+
+check: $(STAMP)  ## lint, format, types and the rules of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/python -m pytest -n0 tests/tidy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+sim: $(STAMP)  ## the simulator over SEEDS seeds; SEEDS=100000 for a night
+	$(BIN)/quantum sim run --seeds $(SEEDS)
+
+mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
+	$(BIN)/quantum sim mutants
+
+conformance: $(STAMP)  ## real clients against a real broker on real sockets
+	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
+
+bench: $(STAMP)  ## the speed table, beside mosquitto; needs a quiet machine, cc and taskset
+	$(BIN)/python tests/bench/speed.py $(BENCH_ARGS)
+
+fuzz: $(STAMP)  ## property tests with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --timeout=1800 tests/core
+
+slow: $(STAMP)  ## the tests that `make test` leaves out
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/conformance --ignore=tests/bench
+
+compiled: $(STAMP)  ## the core compiled by mypyc, outside the source tree, and its tests against it
+	bash tests/compiled.sh $(BIN)
+
+ci: check test slow conformance sim mutants compiled  ## what CI runs; if it passes here it passes there
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# Set-up: uv where it is, else venv and pip. No index is named here; the machine's own configuration decides.
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
+		uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
