@@ -1,0 +1,347 @@
+"""From the body of one Control Packet to a packet that is right, or an error that names the rule it breaks.
+
+Nothing behind this module checks bytes again. Source: MQTT 5.0 §3, MQTT 3.1.1 §3, MQTT 3.1 §3.
+"""
+
+from typing import Final
+
+from quantum.core.mqtt.errors import MalformedPacket, ProtocolError, UnsupportedProtocol
+from quantum.core.mqtt.packets import (
+    AUTH,
+    CONNACK,
+    CONNECT,
+    DISCONNECT,
+    NO_EXPIRY,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    SUBSCRIBE,
+    UNSUBACK,
+    UNSUBSCRIBE,
+    V5,
+    V31,
+    V311,
+    Auth,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+    Will,
+)
+from quantum.core.mqtt.properties import (
+    AUTHENTICATION_DATA,
+    AUTHENTICATION_METHOD,
+    MESSAGE_EXPIRY_INTERVAL,
+    TOPIC_ALIAS,
+    WILL,
+    WILL_DELAY_INTERVAL,
+    Properties,
+    decode_properties,
+    split_forwarded,
+)
+from quantum.core.mqtt.reason_codes import RETURN_CODE_MAX, may_carry
+from quantum.core.mqtt.topics import check_topic_filter, check_topic_name
+from quantum.core.mqtt.wire import decode_binary, decode_string, decode_u16
+
+# 2.1.3 The low four bits of the first byte; PUBLISH uses them.
+_FLAGS: Final[dict[int, int]] = {PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2}
+
+
+def decode_packet(version: int, first_byte: int, body: bytes) -> Packet:
+    """Any packet; `version` matters to all but CONNECT. Raises: MalformedPacket, ProtocolError."""
+    packet_type = first_byte >> 4
+    if packet_type == PUBLISH:
+        return decode_publish(version, first_byte, body)
+    if first_byte & 0x0F != _FLAGS.get(packet_type, 0):
+        raise MalformedPacket(
+            f"packet type {packet_type} with flags {first_byte & 0x0F}, allowed {_FLAGS.get(packet_type, 0)}",
+            "MQTT-2.1.3-1",
+        )
+    if packet_type in (PUBACK, PUBREC, PUBREL, PUBCOMP):
+        return _decode_ack(version, packet_type, body)
+    if packet_type == CONNECT:
+        return decode_connect(body)
+    if packet_type == CONNACK:
+        return _decode_connack(version, body)
+    if packet_type == SUBSCRIBE:
+        return _decode_subscribe(version, body)
+    if packet_type == UNSUBSCRIBE:
+        return _decode_unsubscribe(version, body)
+    if packet_type == SUBACK:
+        packet_id, properties, rest = _decode_head(version, packet_type, body)
+        return Suback(packet_id, _reason_codes(version, packet_type, rest), properties)
+    if packet_type == UNSUBACK:
+        packet_id, properties, rest = _decode_head(version, packet_type, body)
+        if version < V5:
+            _expect_end(rest, 0, packet_type)
+        return Unsuback(packet_id, _reason_codes(version, packet_type, rest), properties)
+    if packet_type == PINGREQ or packet_type == PINGRESP:
+        _expect_end(body, 0, packet_type)
+        return Pingreq() if packet_type == PINGREQ else Pingresp()
+    if packet_type == DISCONNECT:
+        return _decode_disconnect(version, body)
+    if packet_type == AUTH and version == V5:
+        return _decode_auth(body)
+    raise MalformedPacket(f"packet type {packet_type} is not defined", "§2.1.2")
+
+
+def _expect_end(body: bytes, pos: int, packet_type: int) -> None:
+    if pos != len(body):
+        raise MalformedPacket(f"packet type {packet_type} with {len(body) - pos} bytes behind its end", "§2.1.4")
+
+
+def _packet_id(body: bytes, pos: int) -> tuple[int, int]:
+    packet_id, pos = decode_u16(body, pos)
+    if not packet_id:
+        raise ProtocolError("Packet Identifier 0, allowed 1 to 65535", "MQTT-2.2.1-3")
+    return packet_id, pos
+
+
+# -- CONNECT ---------------------------------------------------------------------------------------------------------
+
+
+def decode_connect(body: bytes) -> Connect:
+    """CONNECT of any version. Raises: MalformedPacket, ProtocolError, UnsupportedProtocol."""
+    name, pos = decode_string(body, 0)
+    if pos + 2 > len(body):
+        raise MalformedPacket(f"CONNECT cut off at byte {len(body)}", "§3.1.2")
+    version = body[pos]
+    # A bridge marks itself by the high bit of the level; it is no other protocol.
+    if not (name == "MQTT" and version in (V311, V5)) and not (name == "MQIsdp" and version == V31):
+        raise UnsupportedProtocol(name, version)
+    flags = body[pos + 1]
+    if flags & 1:
+        raise MalformedPacket("CONNECT with its reserved flag set", "MQTT-3.1.2-3")
+    has_will = flags & 4 == 4
+    will_qos = flags >> 3 & 3
+    if not has_will and flags & 0x38:
+        raise MalformedPacket("CONNECT with Will QoS or Will Retain, and no Will Flag", "MQTT-3.1.2-11")
+    if will_qos == 3:
+        raise MalformedPacket("CONNECT with Will QoS 3, allowed 0, 1, 2", "MQTT-3.1.2-12")
+    if version < V5 and flags & 0x40 and not flags & 0x80:
+        raise MalformedPacket("CONNECT with a password and no user name", "v3.1.1 MQTT-3.1.2-22")
+    keep_alive_s, pos = decode_u16(body, pos + 2)
+    properties: Properties = {}
+    if version == V5:
+        properties, pos = decode_properties(body, pos, CONNECT)
+        if AUTHENTICATION_DATA in properties and AUTHENTICATION_METHOD not in properties:
+            raise ProtocolError("Authentication Data without Authentication Method", "§3.1.2.11.10")
+    client_id, pos = decode_string(body, pos)
+    will: Will | None = None
+    if has_will:
+        will, pos = _decode_will(version, body, pos, will_qos, flags & 0x20 == 0x20)
+    username: str | None = None
+    password: bytes | None = None
+    if flags & 0x80:
+        username, pos = decode_string(body, pos)
+    if flags & 0x40:
+        password, pos = decode_binary(body, pos)
+    _expect_end(body, pos, CONNECT)
+    return Connect(version, client_id, flags & 2 == 2, keep_alive_s, username, password, will, properties)
+
+
+def _decode_will(version: int, body: bytes, pos: int, qos: int, retain: bool) -> tuple[Will, int]:
+    forwarded = b""
+    hop: dict[int, int] = {}
+    if version == V5:
+        forwarded, hop, _, pos = split_forwarded(body, pos, WILL)
+    topic_name, pos = decode_string(body, pos)
+    check_topic_name(topic_name)
+    payload, pos = decode_binary(body, pos)
+    expiry_s = hop.get(MESSAGE_EXPIRY_INTERVAL, NO_EXPIRY)
+    return Will(topic_name, payload, qos, retain, forwarded, hop.get(WILL_DELAY_INTERVAL, 0), expiry_s), pos
+
+
+def _decode_connack(version: int, body: bytes) -> Connack:
+    if len(body) < 2:
+        raise MalformedPacket(f"CONNACK of {len(body)} bytes, allowed 2 and up", "§3.2.2")
+    if body[0] > 1:
+        raise MalformedPacket(f"CONNACK with acknowledge flags {body[0]}, allowed 0 and 1", "MQTT-3.2.2-1")
+    code = body[1]
+    if version < V5:
+        _expect_end(body, 2, CONNACK)
+        if code > RETURN_CODE_MAX:
+            raise MalformedPacket(f"CONNACK with return code {code}, allowed 0 to 5", "v3.1.1 §3.2.2.3")
+        return Connack(body[0] == 1, code)
+    _check_code(CONNACK, code)
+    properties, pos = decode_properties(body, 2, CONNACK)
+    _expect_end(body, pos, CONNACK)
+    return Connack(body[0] == 1, code, properties)
+
+
+# -- publishing ------------------------------------------------------------------------------------------------------
+
+
+def decode_publish(version: int, first_byte: int, body: bytes) -> Publish:
+    """PUBLISH. Raises: MalformedPacket, ProtocolError."""
+    qos = first_byte >> 1 & 3
+    if qos == 3:
+        raise MalformedPacket("PUBLISH with QoS 3, allowed 0, 1, 2", "MQTT-3.3.1-4")
+    dup = first_byte & 8 == 8
+    if dup and not qos:
+        raise MalformedPacket("PUBLISH with DUP at QoS 0", "MQTT-3.3.1-2")
+    topic_name, pos = decode_string(body, 0)
+    packet_id = 0
+    if qos:
+        packet_id, pos = _packet_id(body, pos)
+    forwarded = b""
+    hop: dict[int, int] = {}
+    ids: list[int] = []
+    if version == V5:
+        if pos < len(body) and body[pos] == 0:
+            pos += 1
+        else:
+            forwarded, hop, ids, pos = split_forwarded(body, pos, PUBLISH)
+    alias = hop.get(TOPIC_ALIAS, 0)
+    if topic_name or not alias:
+        check_topic_name(topic_name)
+    return Publish(
+        topic_name,
+        body[pos:],
+        qos,
+        first_byte & 1 == 1,
+        dup,
+        packet_id,
+        forwarded,
+        hop.get(MESSAGE_EXPIRY_INTERVAL, NO_EXPIRY),
+        alias,
+        tuple(ids),
+    )
+
+
+def _decode_ack(version: int, packet_type: int, body: bytes) -> Packet:
+    packet_id, pos = _packet_id(body, 0)
+    code = 0
+    properties: Properties = {}
+    if version < V5:
+        _expect_end(body, pos, packet_type)
+    elif pos < len(body):
+        code = body[pos]
+        _check_code(packet_type, code)
+        pos += 1
+        if pos < len(body):
+            properties, pos = decode_properties(body, pos, packet_type)
+            _expect_end(body, pos, packet_type)
+    if packet_type == PUBACK:
+        return Puback(packet_id, code, properties)
+    if packet_type == PUBREC:
+        return Pubrec(packet_id, code, properties)
+    if packet_type == PUBREL:
+        return Pubrel(packet_id, code, properties)
+    return Pubcomp(packet_id, code, properties)
+
+
+# -- subscribing -----------------------------------------------------------------------------------------------------
+
+
+def _decode_head(version: int, packet_type: int, body: bytes) -> tuple[int, Properties, bytes]:
+    """Packet Identifier, properties, and the payload."""
+    packet_id, pos = _packet_id(body, 0)
+    properties: Properties = {}
+    if version == V5:
+        properties, pos = decode_properties(body, pos, packet_type)
+    return packet_id, properties, body[pos:]
+
+
+def _decode_subscribe(version: int, body: bytes) -> Subscribe:
+    packet_id, properties, rest = _decode_head(version, SUBSCRIBE, body)
+    subscriptions: list[Subscription] = []
+    pos = 0
+    while pos < len(rest):
+        topic_filter, pos = decode_string(rest, pos)
+        check_topic_filter(topic_filter)
+        if pos >= len(rest):
+            raise MalformedPacket("SUBSCRIBE cut off before its options", "§3.8.3")
+        options = rest[pos]
+        pos += 1
+        if options & 3 == 3:
+            raise MalformedPacket("SUBSCRIBE with QoS 3, allowed 0, 1, 2", "MQTT-3.8.3-4" if version < V5 else "§3.8.3.1")
+        if version < V5:
+            if options > 2:
+                raise MalformedPacket(f"SUBSCRIBE with options 0x{options:02x}, allowed 0 to 2", "v3.1.1 MQTT-3-8.3-4")
+            subscriptions.append(Subscription(topic_filter, options))
+            continue
+        if options & 0xC0:
+            raise MalformedPacket(f"SUBSCRIBE with reserved options 0x{options:02x}", "MQTT-3.8.3-5")
+        if options & 0x30 == 0x30:
+            raise ProtocolError("SUBSCRIBE with Retain Handling 3, allowed 0, 1, 2", "§3.8.3.1")
+        subscriptions.append(
+            Subscription(topic_filter, options & 3, options & 4 == 4, options & 8 == 8, options >> 4 & 3)
+        )
+    if not subscriptions:
+        raise ProtocolError("SUBSCRIBE without a Topic Filter", "MQTT-3.8.3-2")
+    return Subscribe(packet_id, subscriptions, properties)
+
+
+def _decode_unsubscribe(version: int, body: bytes) -> Unsubscribe:
+    packet_id, properties, rest = _decode_head(version, UNSUBSCRIBE, body)
+    topic_filters: list[str] = []
+    pos = 0
+    while pos < len(rest):
+        topic_filter, pos = decode_string(rest, pos)
+        check_topic_filter(topic_filter)
+        topic_filters.append(topic_filter)
+    if not topic_filters:
+        raise ProtocolError("UNSUBSCRIBE without a Topic Filter", "MQTT-3.10.3-2")
+    return Unsubscribe(packet_id, topic_filters, properties)
+
+
+def _reason_codes(version: int, packet_type: int, data: bytes) -> list[int]:
+    codes = list(data)
+    if version == V5:
+        for code in codes:
+            _check_code(packet_type, code)
+    elif packet_type == SUBACK:
+        for code in codes:
+            if code > 2 and code != 0x80:
+                raise MalformedPacket(f"SUBACK with return code {code}, allowed 0, 1, 2, 128", "v3.1.1 MQTT-3.9.3-2")
+    return codes
+
+
+# -- the rest --------------------------------------------------------------------------------------------------------
+
+
+def _check_code(packet_type: int, code: int) -> None:
+    if not may_carry(packet_type, code):
+        raise ProtocolError(f"packet type {packet_type} with reason code 0x{code:02x}", "§2.4")
+
+
+def _decode_disconnect(version: int, body: bytes) -> Disconnect:
+    if version < V5:
+        _expect_end(body, 0, DISCONNECT)
+    if not body:
+        return Disconnect()
+    _check_code(DISCONNECT, body[0])
+    properties: Properties = {}
+    if len(body) > 1:
+        properties, pos = decode_properties(body, 1, DISCONNECT)
+        _expect_end(body, pos, DISCONNECT)
+    return Disconnect(body[0], properties)
+
+
+def _decode_auth(body: bytes) -> Auth:
+    if not body:
+        return Auth()
+    _check_code(AUTH, body[0])
+    properties: Properties = {}
+    if len(body) > 1:
+        properties, pos = decode_properties(body, 1, AUTH)
+        _expect_end(body, pos, AUTH)
+    return Auth(body[0], properties)
