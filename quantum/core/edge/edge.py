@@ -40,6 +40,7 @@ from quantum.core.mqtt.connection import Inbound as Packet
 from quantum.core.mqtt.connection import PublishRun, ServerConnection
 from quantum.core.mqtt.errors import MqttError, ProtocolError
 from quantum.core.mqtt.packets import (
+    DISCONNECT,
     Auth,
     Connect,
     Disconnect,
@@ -53,6 +54,7 @@ from quantum.core.mqtt.packets import (
     Unsubscribe,
 )
 from quantum.core.mqtt.properties import REASON_STRING, SESSION_EXPIRY_INTERVAL
+from quantum.core.mqtt.reason_codes import may_carry
 from quantum.core.prng import Prng
 
 PINGRESP_BYTES: Final = b"\xd0\x00"
@@ -446,7 +448,7 @@ class Edge:
         """The server ends the connection; v5.0 is told why. [MQTT-3.14.0-1]"""
         self.causes.note(cause, connection.client_id, detail)
         if connection.state == OPEN and connection.wire.is_v5:
-            code = cause.reason_code if cause.reason_code else 0x80
+            code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
             connection.wire.send(Disconnect(code, {REASON_STRING: f"{cause.id}: {detail}"}))
             self.fanout.mark(connection)
         self._leave(connection, cause, -1)
