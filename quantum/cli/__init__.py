@@ -1,0 +1,1 @@
+"""The `quantum` command: click, one file per command, each imported when it is called."""
