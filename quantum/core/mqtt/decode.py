@@ -6,6 +6,7 @@ Nothing behind this module checks bytes again. Source: MQTT 5.0 §3, MQTT 3.1.1 
 from typing import Final
 
 from quantum.core.mqtt.errors import MalformedPacket, ProtocolError, UnsupportedProtocol
+from quantum.core.mqtt.framer import check_first_byte
 from quantum.core.mqtt.packets import (
     AUTH,
     CONNACK,
@@ -57,11 +58,8 @@ from quantum.core.mqtt.properties import (
     split_forwarded,
 )
 from quantum.core.mqtt.reason_codes import RETURN_CODE_MAX, may_carry
-from quantum.core.mqtt.topics import check_topic_filter, check_topic_name
+from quantum.core.mqtt.topics import check_topic_filter, check_topic_name, parse_shared
 from quantum.core.mqtt.wire import decode_binary, decode_string, decode_u16
-
-# 2.1.3 The low four bits of the first byte; PUBLISH uses them.
-_FLAGS: Final[dict[int, int]] = {PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2}
 
 
 def decode_packet(version: int, first_byte: int, body: bytes) -> Packet:
@@ -69,11 +67,7 @@ def decode_packet(version: int, first_byte: int, body: bytes) -> Packet:
     packet_type = first_byte >> 4
     if packet_type == PUBLISH:
         return decode_publish(version, first_byte, body)
-    if first_byte & 0x0F != _FLAGS.get(packet_type, 0):
-        raise MalformedPacket(
-            f"packet type {packet_type} with flags {first_byte & 0x0F}, allowed {_FLAGS.get(packet_type, 0)}",
-            "MQTT-2.1.3-1",
-        )
+    check_first_byte(version, first_byte)
     if packet_type in (PUBACK, PUBREC, PUBREL, PUBCOMP):
         return _decode_ack(version, packet_type, body)
     if packet_type == CONNECT:
@@ -92,7 +86,7 @@ def decode_packet(version: int, first_byte: int, body: bytes) -> Packet:
         if version < V5:
             _expect_end(rest, 0, packet_type)
         return Unsuback(packet_id, _reason_codes(version, packet_type, rest), properties)
-    if packet_type == PINGREQ or packet_type == PINGRESP:
+    if packet_type in (PINGREQ, PINGRESP):
         _expect_end(body, 0, packet_type)
         return Pingreq() if packet_type == PINGREQ else Pingresp()
     if packet_type == DISCONNECT:
@@ -123,11 +117,10 @@ def decode_connect(body: bytes) -> Connect:
     if pos + 2 > len(body):
         raise MalformedPacket(f"CONNECT cut off at byte {len(body)}", "§3.1.2")
     version = body[pos]
-    # A bridge marks itself by the high bit of the level; it is no other protocol.
     if not (name == "MQTT" and version in (V311, V5)) and not (name == "MQIsdp" and version == V31):
         raise UnsupportedProtocol(name, version)
     flags = body[pos + 1]
-    if flags & 1:
+    if flags & 1 and version != V31:  # MQTT 3.1 gives this bit no meaning. 3.1 §3.1
         raise MalformedPacket("CONNECT with its reserved flag set", "MQTT-3.1.2-3")
     has_will = flags & 4 == 4
     will_qos = flags >> 3 & 3
@@ -149,9 +142,10 @@ def decode_connect(body: bytes) -> Connect:
         will, pos = _decode_will(version, body, pos, will_qos, flags & 0x20 == 0x20)
     username: str | None = None
     password: bytes | None = None
-    if flags & 0x80:
+    # In MQTT 3.1 the Remaining Length goes before the flags: what does not stand there was left out. 3.1 §3.1
+    if flags & 0x80 and not (version == V31 and pos == len(body)):
         username, pos = decode_string(body, pos)
-    if flags & 0x40:
+    if flags & 0x40 and not (version == V31 and pos == len(body)):
         password, pos = decode_binary(body, pos)
     _expect_end(body, pos, CONNECT)
     return Connect(version, client_id, flags & 2 == 2, keep_alive_s, username, password, will, properties)
@@ -172,9 +166,13 @@ def _decode_will(version: int, body: bytes, pos: int, qos: int, retain: bool) ->
 def _decode_connack(version: int, body: bytes) -> Connack:
     if len(body) < 2:
         raise MalformedPacket(f"CONNACK of {len(body)} bytes, allowed 2 and up", "§3.2.2")
+    if version == V31:
+        body = b"\x00" + body[1:]  # The byte is unused, and there is no Session Present. 3.1 §3.2
     if body[0] > 1:
         raise MalformedPacket(f"CONNACK with acknowledge flags {body[0]}, allowed 0 and 1", "MQTT-3.2.2-1")
     code = body[1]
+    if code and body[0]:
+        raise ProtocolError(f"CONNACK with Session Present and code {code}, allowed 0", "MQTT-3.2.2-6")
     if version < V5:
         _expect_end(body, 2, CONNACK)
         if code > RETURN_CODE_MAX:
@@ -196,19 +194,16 @@ def decode_publish(version: int, first_byte: int, body: bytes) -> Publish:
         raise MalformedPacket("PUBLISH with QoS 3, allowed 0, 1, 2", "MQTT-3.3.1-4")
     dup = first_byte & 8 == 8
     if dup and not qos:
-        raise MalformedPacket("PUBLISH with DUP at QoS 0", "MQTT-3.3.1-2")
+        raise MalformedPacket("PUBLISH with DUP at QoS 0, allowed at 1, 2", "MQTT-3.3.1-2")
     topic_name, pos = decode_string(body, 0)
     packet_id = 0
     if qos:
         packet_id, pos = _packet_id(body, pos)
-    forwarded = b""
-    hop: dict[int, int] = {}
-    ids: list[int] = []
-    if version == V5:
-        if pos < len(body) and body[pos] == 0:
-            pos += 1
-        else:
-            forwarded, hop, ids, pos = split_forwarded(body, pos, PUBLISH)
+    if version < V5 or (pos < len(body) and body[pos] == 0):
+        check_topic_name(topic_name)
+        payload = body[pos + 1 :] if version == V5 else body[pos:]
+        return Publish(topic_name, payload, qos, first_byte & 1 == 1, dup, packet_id)
+    forwarded, hop, ids, pos = split_forwarded(body, pos, PUBLISH)
     alias = hop.get(TOPIC_ALIAS, 0)
     if topic_name or not alias:
         check_topic_name(topic_name)
@@ -271,17 +266,19 @@ def _decode_subscribe(version: int, body: bytes) -> Subscribe:
             raise MalformedPacket("SUBSCRIBE cut off before its options", "§3.8.3")
         options = rest[pos]
         pos += 1
-        if options & 3 == 3:
-            raise MalformedPacket("SUBSCRIBE with QoS 3, allowed 0, 1, 2", "MQTT-3.8.3-4" if version < V5 else "§3.8.3.1")
         if version < V5:
             if options > 2:
                 raise MalformedPacket(f"SUBSCRIBE with options 0x{options:02x}, allowed 0 to 2", "v3.1.1 MQTT-3-8.3-4")
             subscriptions.append(Subscription(topic_filter, options))
             continue
+        if options & 3 == 3:
+            raise ProtocolError("SUBSCRIBE with QoS 3, allowed 0, 1, 2", "§3.8.3.1")
         if options & 0xC0:
             raise MalformedPacket(f"SUBSCRIBE with reserved options 0x{options:02x}", "MQTT-3.8.3-5")
         if options & 0x30 == 0x30:
             raise ProtocolError("SUBSCRIBE with Retain Handling 3, allowed 0, 1, 2", "§3.8.3.1")
+        if options & 4 and parse_shared(topic_filter) is not None:
+            raise ProtocolError("SUBSCRIBE with No Local on a Shared Subscription", "MQTT-3.8.3-4")
         subscriptions.append(
             Subscription(topic_filter, options & 3, options & 4 == 4, options & 8 == 8, options >> 4 & 3)
         )
@@ -305,6 +302,8 @@ def _decode_unsubscribe(version: int, body: bytes) -> Unsubscribe:
 
 def _reason_codes(version: int, packet_type: int, data: bytes) -> list[int]:
     codes = list(data)
+    if not codes and (version == V5 or packet_type == SUBACK):
+        raise MalformedPacket(f"packet type {packet_type} without a reason code", _NO_CODES[packet_type])
     if version == V5:
         for code in codes:
             _check_code(packet_type, code)
@@ -316,6 +315,9 @@ def _reason_codes(version: int, packet_type: int, data: bytes) -> list[int]:
 
 
 # -- the rest --------------------------------------------------------------------------------------------------------
+
+
+_NO_CODES: Final[dict[int, str]] = {SUBACK: "MQTT-3.8.4-6", UNSUBACK: "MQTT-3.11.3-1"}
 
 
 def _check_code(packet_type: int, code: int) -> None:

@@ -32,6 +32,7 @@ from quantum.core.mqtt.packets import (
     Unsubscribe,
 )
 from quantum.core.mqtt.properties import Properties, encode_properties
+from quantum.core.mqtt.reason_codes import SUBACK_FAILURE
 from quantum.core.mqtt.wire import U16, encode_binary, encode_string, encode_varint
 
 # A successful acknowledgement is one of these and the Packet Identifier. 3.4.2.1
@@ -43,8 +44,11 @@ PUBCOMP_HEAD: Final = b"\x70\x02"
 _NAMES: Final[dict[int, bytes]] = {V31: b"\x00\x06MQIsdp\x03", V311: b"\x00\x04MQTT\x04", V5: b"\x00\x04MQTT\x05"}
 
 
+_BYTE: Final[tuple[bytes, ...]] = tuple([bytes((byte,)) for byte in range(256)])
+
+
 def _framed(first: int, body: bytes) -> bytes:
-    return bytes((first,)) + encode_varint(len(body)) + body
+    return _BYTE[first] + encode_varint(len(body)) + body
 
 
 def publish_parts(
@@ -58,8 +62,8 @@ def publish_parts(
     tail = encode_varint(len(properties)) + properties + payload if version == V5 else payload
     size = 2 + len(topic) + len(tail)
     if qos == 0:
-        return bytes((first,)) + encode_varint(size) + U16[len(topic)] + topic + tail, b""
-    return bytes((first,)) + encode_varint(size + 2) + U16[len(topic)] + topic, tail
+        return _BYTE[first] + encode_varint(size) + U16[len(topic)] + topic + tail, b""
+    return _BYTE[first] + encode_varint(size + 2) + U16[len(topic)] + topic, tail
 
 
 def encode_publish(
@@ -94,12 +98,17 @@ def encode_packet(version: int, packet: Packet) -> bytes:
     if isinstance(packet, Connack):
         present = b"\x01" if packet.session_present else b"\x00"
         body = present + bytes((packet.reason_code,))
+        if version == V31:
+            body = b"\x00" + body[1:]  # The byte is reserved, there is no Session Present. 3.1 §3.2
         return _framed(0x20, body + encode_properties(packet.properties) if version == V5 else body)
     if isinstance(packet, (Subscribe, Unsubscribe)):
         return _encode_filters(version, packet)
     if isinstance(packet, Suback):
-        block = encode_properties(packet.properties) if version == V5 else b""
-        return _framed(0x90, U16[packet.packet_id] + block + bytes(packet.reason_codes))
+        if version == V5:
+            block = encode_properties(packet.properties) + bytes(packet.reason_codes)
+        else:
+            block = bytes([min(code, SUBACK_FAILURE) for code in packet.reason_codes])
+        return _framed(0x90, U16[packet.packet_id] + block)
     if isinstance(packet, Unsuback):
         if version < V5:
             return _framed(0xB0, U16[packet.packet_id])

@@ -57,7 +57,6 @@ _PUBLISH: Final = 3
 _ACKS: Final = (4, 5, 6, 7)
 _ANSWERS: Final = (2, 4, 5, 6, 7, 9, 11, 14, 15)
 
-_BYTE: Final = 0
 _FLAG: Final = 1  # a byte that is 0 or 1
 _U16: Final = 2
 _U32: Final = 3
@@ -135,6 +134,12 @@ def _check(identifier: int, kind: int, value: int | str | bytes | tuple[str, str
     if kind == _FLAG and value not in (0, 1):
         name = _TABLE[identifier][0]
         raise ProtocolError(f"{name} {value!r}, allowed 0 and 1", "§2.2.2.2")
+    if identifier == RESPONSE_TOPIC:
+        assert isinstance(value, str)
+        if not value:
+            raise ProtocolError("empty Response Topic, allowed 1 character or more", "MQTT-4.7.3-1")
+        if "+" in value or "#" in value:
+            raise ProtocolError("Response Topic with a wildcard", "MQTT-3.3.2-14")
     if value == 0 and identifier in _NOT_ZERO:
         code = 0x94 if identifier == TOPIC_ALIAS else 0x82
         raise ProtocolError(f"{_TABLE[identifier][0]} 0, allowed 1 and up", _NOT_ZERO[identifier], code)
@@ -147,7 +152,8 @@ def _identify(data: bytes, pos: int, packet_type: int) -> tuple[int, int, int]:
     if row is None:
         raise MalformedPacket(f"property 0x{identifier:02x} is not defined", "§2.2.2.2")
     if packet_type not in row[2]:
-        raise ProtocolError(f"{row[0]} in packet type {packet_type}", "§2.2.2.2")
+        where = f"packet type {packet_type}" if packet_type else "the will"
+        raise MalformedPacket(f"{row[0]} in {where}, which may not hold it", "§2.2.2.2")
     return identifier, row[1], pos
 
 
@@ -218,15 +224,28 @@ def split_forwarded(data: bytes, pos: int, packet_type: int) -> tuple[bytes, dic
             assert isinstance(value, int)
             hop[identifier] = value
         else:
-            if identifier == RESPONSE_TOPIC and isinstance(value, str) and ("+" in value or "#" in value):
-                raise ProtocolError("Response Topic with a wildcard", "MQTT-3.3.2-14")
             kept.append(block[start:at])
     return b"".join(kept), hop, ids, end
 
 
 def decode_forwarded(block: bytes) -> Properties:
     """The properties of a block that `split_forwarded` made."""
-    return decode_properties(encode_varint(len(block)) + block, 0, _PUBLISH)[0]
+    return decode_properties(encode_varint(len(block)) + block, 0, WILL)[0]
+
+
+def property_ids() -> list[int]:
+    """Every identifier of the standard, ascending."""
+    return list(_TABLE)
+
+
+def property_name(identifier: int) -> str:
+    """The standard's name, for people; identifiers the standard does not know are named by their number."""
+    return _TABLE[identifier][0] if identifier in _TABLE else f"0x{identifier:02X}"
+
+
+def may_stand_in(identifier: int, packet_type: int) -> bool:
+    """Whether a packet of this type, or WILL, may hold the property."""
+    return identifier in _TABLE and packet_type in _TABLE[identifier][2]
 
 
 def encode_forwarded(properties: Properties) -> bytes:
