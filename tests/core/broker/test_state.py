@@ -1,0 +1,103 @@
+"""The door of the room: buckets, deadlines, operators' views, and the cost of the hot path.
+
+Method: single facts that the rule by rule tests do not look at.
+"""
+
+import time
+
+from quantum.core.broker.commands import Entry, OpenSession, PublishMessage, SubscribeSession, encode_entry
+from quantum.core.broker.expiry import SESSION_EXPIRY, WITHDRAWN_MIN, Deadlines
+from quantum.core.broker.message import Message
+from quantum.core.broker.partition import BUCKET_COUNT, retained_bucket_of, session_bucket_of
+from quantum.core.broker.state import BrokerState
+from quantum.core.mqtt.packets import Subscription
+from tests.core.broker.tape import BIG, Tape
+
+
+def test_buckets_of_names_never_move() -> None:
+    """Frozen: snapshots of other versions rely on them."""
+    assert 129 == BUCKET_COUNT
+    assert [47, 4, 52] == [session_bucket_of(name) for name in ("", "client", "ключ")]
+    assert [111, 68, 116] == [retained_bucket_of(name) for name in ("", "client", "ключ")]
+    assert all(1 <= session_bucket_of(str(n)) <= 64 < retained_bucket_of(str(n)) <= 128 for n in range(1000))
+
+
+def test_publish_to_ephemeral_receivers_touches_only_the_common_bucket() -> None:
+    tape = Tape()
+    tape.open("p")
+    tape.open("s")
+    tape.subscribe("s", "t")
+    before = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    tape.publish("p", "t")
+    changed = [number for number in range(BUCKET_COUNT) if before[number] != tape.state.encode_bucket(number)]
+    assert [0] == changed
+
+
+def test_message_owed_to_many_sessions_of_a_bucket_is_encoded_once() -> None:
+    tape = Tape()
+    tape.open("p")
+    bucket = session_bucket_of("s0")
+    names = [name for name in (f"s{n}" for n in range(1000)) if session_bucket_of(name) == bucket][:5]
+    for name in names:
+        tape.open(name, expiry_s=BIG)
+        tape.subscribe(name, "t")
+    tape.publish("p", "t", b"p" * 10_000)
+    assert 5 == len(names)
+    assert 10_000 < len(tape.state.encode_bucket(bucket)) < 20_000
+    sessions = tape.restored()._partition.sessions
+    assert 1 == len({id(sessions[name].inflight.copies[1].message) for name in names})
+
+
+def test_deadlines_of_a_client_that_reconnects_for_ever_stay_bounded() -> None:
+    deadlines = Deadlines()
+    for turn in range(10_000):
+        deadlines.set(SESSION_EXPIRY, "c", turn + 1_000_000)
+        deadlines.withdraw(SESSION_EXPIRY, "c")
+        assert deadlines.heap_size() <= 2 * len(deadlines) + WITHDRAWN_MIN
+    assert 0 == deadlines.first_ms()
+
+
+def test_due_things_come_by_deadline_then_name_then_kind() -> None:
+    deadlines = Deadlines()
+    for kind, name, deadline_ms in [(2, "a", 20), (1, "b", 10), (1, "a", 20), (0, "b", 20), (0, "c", 5), (0, "z", 21)]:
+        deadlines.set(kind, name, deadline_ms)
+    deadlines.set(0, "c", 30)
+    due = []
+    while (item := deadlines.pop_due(20)) is not None:
+        due.append(item)
+    assert [(1, "b"), (1, "a"), (2, "a"), (0, "b")] == due
+    assert 21 == deadlines.first_ms()
+
+
+def test_entry_without_commands_moves_the_time() -> None:
+    tape = Tape()
+    effects = tape.pass_s(5)
+    assert (tape.now_ms, []) == (effects.stamp_ms, effects.results)
+
+
+def test_view_of_a_session_says_why_nothing_arrives() -> None:
+    tape = Tape()
+    tape.open("p")
+    tape.open("s", expiry_s=BIG, receive_maximum=1, edge=2, conn_id=9)
+    tape.subscribe("s", "t")
+    tape.publish("p", "t", b"12")
+    tape.publish("p", "t", b"34")
+    view = tape.state.session_view("s")
+    expected = {"edge": 2, "conn_id": 9, "window_used": 1, "receive_maximum": 1, "queued_messages": 1}
+    assert expected.items() <= view.items()
+    assert {"queued_bytes": 6, "subscriptions": ["t"]}.items() <= view.items()
+    assert {} == tape.state.session_view("nobody")
+
+
+def test_a_publish_costs_microseconds() -> None:
+    """A generous bound: it fails when the hot path scans or allocates without need, not when the machine is busy."""
+    state = BrokerState()
+    opening = [OpenSession("p", True, 0, 10, 1, 1), OpenSession("s", True, 0, 10, 1, 2)]
+    state.apply(1, encode_entry(Entry(1000, [*opening, SubscribeSession("s", 2, [Subscription("t/+", 1)], 0)])), None)
+    publishes = [PublishMessage(1, 0, Message("t/1", b"x" * 64, 1, False, b"", -1, "p")) for _ in range(200)]
+    data = encode_entry(Entry(1000, list(publishes)))
+    began = time.process_time()
+    for index in range(100):
+        state.apply(index, data, None)
+    assert time.process_time() - began < 20_000 * 8e-6
+    assert 20_000 == state.accounting["delivered"]
