@@ -30,6 +30,10 @@ class TransportClosed(Exception):
     """The stream cannot be opened, or has ended; the text says how."""
 
 
+class TransportRefused(TransportClosed):
+    """Trying again cannot help: a certificate, a file of one, or what the other end speaks is wrong."""
+
+
 @dataclass(slots=True)
 class Tls:
     """Files in PEM that a TLS connection uses."""
@@ -71,9 +75,12 @@ class Transport:
                 self._socket = self._tls_socket
             if address.is_websocket:
                 self._upgrade(address)
-        except (OSError, ssl.SSLError) as error:
+        except (ssl.SSLEOFError, TimeoutError, ConnectionError) as error:
             self._socket.close()
-            raise TransportClosed(f"{address}: handshake failed: {error}") from error
+            raise TransportClosed(f"{address}: handshake cut off: {error}") from error
+        except OSError as error:  # ssl.SSLError is one, and so is a file that is not there
+            self._socket.close()
+            raise TransportRefused(f"{address}: TLS failed: {error}") from error
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -134,10 +141,10 @@ class Transport:
             return bytes(event.data)
         if isinstance(event, AcceptConnection):
             if event.subprotocol != "mqtt":
-                raise TransportClosed(f"WebSocket subprotocol {event.subprotocol}, allowed mqtt")
+                raise TransportRefused(f"WebSocket subprotocol {event.subprotocol}, allowed mqtt")
             self._is_accepted = True
         elif isinstance(event, RejectConnection):
-            raise TransportClosed(f"WebSocket handshake answered with HTTP {event.status_code}, expected 101")
+            raise TransportRefused(f"WebSocket handshake answered with HTTP {event.status_code}, expected 101")
         elif isinstance(event, CloseConnection):
             raise TransportClosed(f"the broker closed the WebSocket with code {event.code}")
         elif isinstance(event, Ping):
@@ -151,6 +158,10 @@ class Transport:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
+        except (ssl.SSLEOFError, ConnectionError, TimeoutError) as error:
+            raise TransportClosed(f"connection lost: {error}") from error
+        except ssl.SSLError as error:  # TLS 1.3 refuses a client's certificate after the handshake
+            raise TransportRefused(f"TLS failed: {error}") from error
         except OSError as error:
             raise TransportClosed(f"connection lost: {error}") from error
         if not data:
