@@ -1,8 +1,9 @@
 """A disk that forgets what was not synced: a page cache over a durable image, at 512-byte sectors.
 
 Obeys `quantum.core.wal.requests` as the real driver does, step by step: a file is published by writing a temporary
-name, syncing it, renaming, syncing the directory. A process kill keeps the cache and may stop between or inside the steps. A
-power loss keeps of the unsynced sectors and directory entries only what its model says. Source: FAULTS F20 to F29.
+name, syncing it, renaming, syncing the directory. A process kill keeps the cache and may stop between or inside the
+steps. A power loss keeps of the unsynced sectors and directory entries only what its model says. Source: FAULTS F20 to
+F29.
 """
 
 from collections import deque
@@ -24,6 +25,7 @@ from quantum.core.wal.requests import (
 SECTOR: Final = 512
 TEMPORARY_SUFFIX: Final = ".tmp"
 LANES: Final = (0, 1)
+ROT_FREE: Final = 3  # the last synced batches never rot: the very last cannot be told from a torn one
 
 # What a power loss keeps.
 ORDERED: Final = 0  # everything up to one point in time
@@ -233,11 +235,28 @@ class SimDisk:
         self._names = dict(self._durable_names)
         self._remove_leftovers()
 
+    def rot_spot(self, part: int, choice: int) -> tuple[str, int, int] | None:
+        """(name, offset, bit) in a synced batch that is not among the last ones; None where there is none."""
+        places: dict[tuple[str, int], Appended] = {}
+        for item in self.appended:
+            places.pop((item.name, item.offset), None)  # The last batch is written once more at each start.
+            places[item.name, item.offset] = item
+        known = [item for item in list(places.values())[:-ROT_FREE] if item.name in self._names]
+        if not known:
+            return None
+        item = known[len(known) * part // 1000]
+        return item.name, item.offset + (choice >> 3) % item.size, choice & 7
+
     def flip_bit(self, name: str, offset: int, bit: int) -> None:
-        """Rot one bit, in the medium and in the cache; a second call heals it. Source: FAULTS F27."""
+        """Rot one bit, in the medium and in the cache. Source: FAULTS F27."""
         inode = self._names[name]
         inode.data[offset] ^= 1 << bit
         inode.durable[offset] ^= 1 << bit
+
+    def heal_bit(self, name: str, offset: int, bit: int) -> None:
+        """Inverse of `flip_bit`, where the file still stands."""
+        if name in self._names:
+            self.flip_bit(name, offset, bit)
 
     def disarm(self) -> None:
         """No errors and no stalls from here on: the quiet period."""

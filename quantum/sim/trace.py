@@ -1,0 +1,86 @@
+"""What happened in a run, as packed records and one rolling digest: two runs are the same run when their digests are.
+
+A record is numbers and the checksum of its bytes, never a `repr`: nothing of the interpreter's memory or hash seed can
+get into it.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections import deque
+from typing import Final, final
+
+_RECORD: Final = struct.Struct("<QHqqI")
+_FLUSH_RECORDS: Final = 256
+TAIL_RECORDS: Final = 400
+
+# Record kinds.
+TURN: Final = 1
+TO_NODE: Final = 2
+TO_CLIENT: Final = 3
+ACCEPTED: Final = 4
+NODE_CLOSED: Final = 5
+CLIENT_CLOSED: Final = 6
+DISK_REQUEST: Final = 7
+DISK_DONE: Final = 8
+FAULT: Final = 9
+STARTED: Final = 10
+READY: Final = 11
+STOPPED: Final = 12
+EVENT: Final = 13
+CLIENT_ACTION: Final = 14
+STATE: Final = 15
+KIND_NAMES: Final = (
+    "",
+    "turn",
+    "to-node",
+    "to-client",
+    "accepted",
+    "node-closed",
+    "client-closed",
+    "disk-request",
+    "disk-done",
+    "fault",
+    "started",
+    "ready",
+    "stopped",
+    "event",
+    "client-action",
+    "state",
+)
+
+
+@final
+class Trace:
+    """Append-only; keeps the digest of everything and the last records for people."""
+
+    __slots__ = ("_digest", "_pending", "count", "tail")
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16, person=b"quantum trace")
+        self._pending: list[bytes] = []
+        self.count = 0
+        self.tail: deque[tuple[int, int, int, int, int]] = deque(maxlen=TAIL_RECORDS)
+
+    def record(self, at_us: int, kind: int, a: int, b: int, data: bytes) -> None:
+        """One thing that happened at a simulated time."""
+        checksum = zlib.crc32(data)
+        self.count += 1
+        self.tail.append((at_us, kind, a, b, checksum))
+        self._pending.append(_RECORD.pack(at_us, kind, a, b, checksum))
+        if len(self._pending) >= _FLUSH_RECORDS:
+            self._digest.update(b"".join(self._pending))
+            self._pending = []
+
+    def digest(self) -> str:
+        """Of everything recorded so far."""
+        self._digest.update(b"".join(self._pending))
+        self._pending = []
+        return self._digest.hexdigest()
+
+    def lines(self) -> list[str]:
+        """The last records, for people."""
+        return [
+            f"{at_us / 1000:12.3f} ms  {KIND_NAMES[kind]:13} {a:>12} {b:>8}  {checksum:08x}"
+            for at_us, kind, a, b, checksum in self.tail
+        ]

@@ -1,0 +1,208 @@
+"""What clients do: who they are, drawn once per seed, and what each does when its time has come.
+
+Ranges are drawn first and the run is drawn within them, so that some seeds are all bursts, some all reconnects. Every
+client draws from a stream of its own. Source: FAULTS §1.3, §4.5.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from quantum.core.mqtt.packets import V5, V311, Subscription
+from quantum.core.prng import Prng
+from quantum.sim.clients import CONNECTING, OFFLINE, Client, ClientPlan
+
+NEVER_S: Final = 0xFFFFFFFF
+CONNACK_TIMEOUT_MS: Final = 4_000
+ANSWER_TIMEOUT_MS: Final = 8_000
+QUIET_THINK_US: Final = 250_000
+
+# What a client may do; indexes into `action_weights`.
+PUBLISH: Final = 0
+BURST: Final = 1
+RESUBSCRIBE: Final = 2
+UNSUBSCRIBE: Final = 3
+DISCONNECT: Final = 4
+DROP: Final = 5
+TAKE_OVER: Final = 6
+PING: Final = 7
+START_CLEAN: Final = 8
+IDLE: Final = 9
+
+
+@final
+@dataclass(slots=True)
+class WorkloadOptions:
+    """Drawn once per seed."""
+
+    client_count: int = 5
+    topic_count: int = 3
+    think_us_max: int = 200_000
+    burst_max: int = 10
+    member_count: int = 0  # of the shared group
+    has_wills: bool = True
+    has_expiry: bool = False
+    payload_bytes_max: int = 64
+
+
+def draw_workload(prng: Prng, is_lite: bool) -> WorkloadOptions:
+    """The ranges of a seed."""
+    return WorkloadOptions(
+        client_count=prng.between(3, 5) if is_lite else prng.between(3, 8),
+        topic_count=prng.between(1, 4),
+        think_us_max=prng.between(100_000, 600_000),
+        burst_max=prng.between(2, 16),
+        member_count=prng.between(2, 3) if prng.chance(1, 3) else 0,
+        has_wills=prng.chance(1, 2),
+        has_expiry=prng.chance(1, 3),
+        payload_bytes_max=(16, 100, 3000)[prng.choice_index([4, 4, 1])],
+    )
+
+
+def draw_plans(prng: Prng, options: WorkloadOptions) -> list[ClientPlan]:
+    """The clients: a monitor that owes itself everything, perhaps a shared group, and the rest."""
+    plans = [_draw_plan(prng.stream(f"plan {number}"), options, number) for number in range(options.client_count)]
+    monitor = plans[0]
+    monitor.client_id = "monitor"
+    monitor.is_persistent = True
+    monitor.expiry_s = NEVER_S
+    monitor.has_will = False
+    monitor.subscriptions = [Subscription("#", prng.between(1, 2))]
+    monitor.share_group = ""
+    monitor.topics = []
+    monitor.retained_topics = []
+    monitor.action_weights = [0, 0, 0, 0, prng.below(2), prng.below(3), prng.below(2), 1, 0, 20]
+    for number in range(options.member_count):
+        member = _draw_plan(prng.stream(f"member {number}"), options, len(plans))
+        member.client_id = f"member-{number}"
+        member.is_persistent = True
+        member.expiry_s = NEVER_S
+        member.share_group = "g"
+        member.subscriptions = [Subscription("$share/g/s/#", prng.between(1, 2))]
+        member.topics = []
+        member.retained_topics = []
+        member.action_weights = [0, 0, 0, 0, prng.below(2), prng.below(3), prng.below(2), 1, 0, 20]
+        plans.append(member)
+    return plans
+
+
+def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
+    version = V5 if prng.chance(2, 3) else V311
+    is_persistent = prng.chance(2, 3)
+    is_short = version == V5 and options.has_expiry and prng.chance(1, 3)
+    filters = ["t/#", "t/+", *(f"t/{topic}" for topic in range(options.topic_count)), "r/#", "will/#"]
+    chosen = [filters[at] for at in prng.permutation(len(filters))[: prng.below(4)]]
+    topics = [f"t/{topic}" for topic in range(options.topic_count)]
+    if options.member_count:
+        topics += [f"s/{topic}" for topic in range(2)]
+    return ClientPlan(
+        number=number,
+        client_id=f"client-{number}",
+        version=version,
+        is_persistent=is_persistent,
+        expiry_s=prng.between(2, 6) if is_short else NEVER_S,
+        keep_alive_s=prng.between(3, 30),
+        receive_maximum=(1, 3, 20, 65535)[prng.below(4)],
+        share_group="",
+        subscriptions=[Subscription(topic_filter, prng.below(3)) for topic_filter in chosen],
+        topics=topics,
+        retained_topics=[f"r/{number}/{topic}" for topic in range(prng.below(3))],
+        has_will=options.has_wills and prng.chance(1, 2),
+        will_delay_s=prng.between(1, 3) if version == V5 and prng.chance(1, 4) else 0,
+        qos_weights=[prng.below(3), 1 + prng.below(4), 1 + prng.below(4)],
+        action_weights=[
+            20,
+            prng.below(8),
+            prng.below(3),
+            prng.below(3),
+            prng.below(3),
+            prng.below(3),
+            prng.below(3),
+            1,
+            prng.below(2),
+            prng.below(20),
+        ],
+        think_us_max=1 + prng.below(options.think_us_max),
+        ack_delay_share=(0, 10, 60)[prng.below(3)],
+        window=prng.between(1, 12),
+        expiry_share=50 if options.has_expiry else 0,
+        payload_bytes_max=options.payload_bytes_max,
+    )
+
+
+@final
+class Behaviour:
+    """Decides for one client."""
+
+    __slots__ = ("_burst_max", "_offline_weight", "_prng", "client", "has_said_last", "is_quiet")
+
+    def __init__(self, client: Client, prng: Prng, burst_max: int) -> None:
+        self.client = client
+        self._prng = prng
+        self._burst_max = burst_max
+        self._offline_weight = prng.below(8)
+        self.is_quiet = False
+        self.has_said_last = False  # the one message of the quiet period
+
+    def think_us(self) -> int:
+        """How long until the client acts again."""
+        if self.is_quiet and self.client.state != OFFLINE:
+            return QUIET_THINK_US
+        return 1_000 + self._prng.below(self.client.plan.think_us_max)
+
+    def act(self, now_ms: int) -> bytes:
+        """Do one thing. Returns the will that a DISCONNECT of this step takes back, b"" for none."""
+        client = self.client
+        client.release_acks()
+        if client.state == OFFLINE:
+            if self.is_quiet or self._prng.below(self._offline_weight + 1) == 0:
+                client.connect(clean_start=False)
+            return b""
+        waited_ms = now_ms - client.since_ms
+        if client.state == CONNECTING:
+            if waited_ms > CONNACK_TIMEOUT_MS:
+                client.drop()
+            return b""
+        if client.open_count and waited_ms > ANSWER_TIMEOUT_MS:
+            client.drop()
+            return b""
+        if self.is_quiet:
+            self._stay()
+            return b""
+        return self._choose()
+
+    def _stay(self) -> None:
+        if not self.has_said_last:
+            self.has_said_last = True
+            self.client.publish()
+        elif not self.client.is_settled or self._prng.chance(1, 4):
+            self.client.ping()
+
+    def _choose(self) -> bytes:
+        client = self.client
+        plan = client.plan
+        action = self._prng.choice_index(plan.action_weights)
+        if action == PUBLISH:
+            client.publish()
+        elif action == BURST:
+            for _ in range(1 + self._prng.below(self._burst_max)):
+                client.publish()
+        elif action in (RESUBSCRIBE, UNSUBSCRIBE):
+            if plan.subscriptions and not client.has_requests:
+                subscription = plan.subscriptions[self._prng.below(len(plan.subscriptions))]
+                if action == RESUBSCRIBE:
+                    client.subscribe([subscription])
+                else:
+                    client.unsubscribe(subscription.topic_filter)
+        elif action == DISCONNECT:
+            will_key = client.will_key
+            client.disconnect()
+            return will_key
+        elif action == DROP:
+            client.drop()
+        elif action == TAKE_OVER:
+            client.connect(clean_start=False)
+        elif action == START_CLEAN:
+            client.connect(clean_start=True)
+        elif action == PING:
+            client.ping()
+        return b""
