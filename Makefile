@@ -35,7 +35,7 @@ conformance: $(STAMP)  ## real clients against a real broker on real sockets
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
 
 bench: $(STAMP)  ## the speed table, beside mosquitto; needs a quiet machine, cc and taskset
-	$(BIN)/python tests/bench/speed.py $(BENCH_ARGS)
+	$(BIN)/python -m tests.bench.speed $(BENCH_ARGS)
 
 fuzz: $(STAMP)  ## property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --timeout=1800 tests/core

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-READY_S = 30
+READY_S = 60
 STOP_S = 20
 LISTENER = re.compile(r"\b(tcp|tls|ws|wss|http)://127\.0\.0\.1:(\d+)")
 
@@ -22,13 +22,14 @@ class BrokerProcess:
     data_dir: Path
     options: list[str] = field(default_factory=list)
     schemes: tuple[str, ...] = ("tcp",)
+    prefix: tuple[str, ...] = ()  # of the command, such as taskset
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     lines: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         """Start and wait for the ready line. A second start keeps the ports of the first."""
-        command = [sys.executable, "-m", "quantum.cli.main", "run", "--data-dir", str(self.data_dir)]
+        command = [*self.prefix, sys.executable, "-m", "quantum.cli.main", "run", "--data-dir", str(self.data_dir)]
         for scheme in self.schemes:
             command += ["--listen", f"{scheme}://127.0.0.1:{self.ports.get(scheme, 0)}"]
         command += ["--http", f"127.0.0.1:{self.ports.get('http', 0)}", *self.options]
