@@ -48,6 +48,7 @@ class Housekeeping:
         files: dict[str, int],
         snapshot_log_bytes: int,
         slice_bytes: int,
+        replayed_bytes: int,
     ) -> None:
         self._groups = groups
         self._writer = writer
@@ -58,7 +59,7 @@ class Housekeeping:
         self._created: dict[int, tuple[int, int]] = {}  # request → (segment, size)
         self._deleting = 0  # request
         self._waiting = 0  # request of the snapshot file being written
-        self._log_bytes = 0  # written since the last snapshot
+        self._log_bytes = replayed_bytes  # what a boot would have to replay
         self._snapshot: SnapshotWriter | None = None
         self._snapshot_group = 0
         self._manifest: Manifest | None = None
@@ -78,10 +79,6 @@ class Housekeeping:
     def has_work(self) -> bool:
         """A slice can be cut now."""
         return self._snapshot is not None and not self._waiting
-
-    def start(self) -> None:
-        """The log is read and the writer set: count what a next boot would have to replay."""
-        self._log_bytes = 0
 
     def on_written(self, size: int) -> None:
         """The log grew."""
@@ -193,10 +190,10 @@ class Housekeeping:
             self._requests.append(DeleteFiles(self._deleting, names))
             return
         writer = self._writer
-        oldest = min(writer.last_index, default=0)
-        if not oldest or oldest >= writer.segment:
+        oldest = writer.oldest_segment()
+        if oldest >= writer.segment:
             return
-        for number, index in writer.last_index[oldest].items():
+        for number, index in writer.last_index.get(oldest, {}).items():
             if index > self._groups[number].snapshot_index:
                 return
         writer.remove_segment(oldest)

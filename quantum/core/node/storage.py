@@ -72,10 +72,12 @@ class Storage:
         "_files",
         "_hard_states",
         "_housekeeping",
+        "_last_index",
         "_manifests",
         "_reader",
         "_reading",
         "_recovery",
+        "_replayed_bytes",
         "_request_number",
         "_requests",
         "_segments",
@@ -107,6 +109,8 @@ class Storage:
         self._reading = ""  # the file being read
         self._buffer: list[bytes] = []
         self._recovery: Recovery | None = None
+        self._replayed_bytes = 0
+        self._last_index: dict[int, dict[int, int]] = {}  # segment → group → greatest entry index
         self._hard_states: dict[int, HardState] = {}
         self._writer: Writer | None = None
         self._housekeeping: Housekeeping | None = None
@@ -359,11 +363,13 @@ class Storage:
                     self._next_segment()
                     return
                 budget -= batch.size
+                self._replayed_bytes += batch.size
                 self._replay_frames(batch.body, batch.segment)
         except (LogDamaged, ValueError) as error:
             self._fail(str(error))
 
     def _replay_frames(self, body: bytes, segment: int) -> None:
+        last_index = self._last_index.setdefault(segment, {})
         for frame in decode_frames(body):
             if isinstance(frame, GroupEntry):
                 group = self.groups.get(frame.group)
@@ -374,16 +380,9 @@ class Storage:
                         f"group {frame.group} has no entry {group.applied_index + 1}: the log begins behind its snapshot"
                     )
                 group.replay(frame.entry)
-                self._last_index(segment)[frame.group] = frame.entry.index
+                last_index[frame.group] = frame.entry.index
             elif isinstance(frame, HardState):
                 self._hard_states[frame.group] = frame
-
-    def _last_index(self, segment: int) -> dict[int, int]:
-        if self._writer is None:
-            # The writer keeps the last indexes of segments; its position is set when the log is read.
-            assert self._recovery is not None
-            self._writer = Writer(b"", self._config.segment_bytes, self._config.batch_bytes_max, self._recovery.finish())
-        return self._writer.last_index.setdefault(segment, {})
 
     def _end_replay(self) -> None:
         recovery = self._recovery
@@ -393,9 +392,8 @@ class Storage:
                 Event("torn_tail_cut", 30, None, {"segment": recovery.torn.segment, "offset": recovery.torn.offset})
             )
         salt = identity_salt(self.identity.cluster_id, self.identity.node_id)
-        known = {} if self._writer is None else self._writer.last_index
         writer = Writer(salt, self._config.segment_bytes, self._config.batch_bytes_max, recovery.finish())
-        writer.last_index = known
+        writer.last_index = self._last_index
         for name, size in self._files.items():
             number = segment_number(name)
             if number:
@@ -418,7 +416,12 @@ class Storage:
         writer = self._writer
         assert writer is not None
         self._housekeeping = Housekeeping(
-            self.groups, writer, self._files, self._config.snapshot_log_bytes, self._config.snapshot_slice_bytes
+            self.groups,
+            writer,
+            self._files,
+            self._config.snapshot_log_bytes,
+            self._config.snapshot_slice_bytes,
+            self._replayed_bytes,
         )
         self._files = {}
         for number, group in self.groups.items():
@@ -426,4 +429,3 @@ class Storage:
             frames = group.become_leader(1, state.term if state else 0, state.voted_for if state else 0)
             for frame, index in frames:
                 writer.add(frame, number, index)
-        self._housekeeping.start()

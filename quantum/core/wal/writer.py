@@ -76,6 +76,10 @@ class Writer:
         self._sizes[number] = size
         self._ready[number] = True
 
+    def oldest_segment(self) -> int:
+        """The first segment that exists; the one being filled when there is no other."""
+        return min(self._sizes, default=self._position.segment)
+
     def remove_segment(self, number: int) -> None:
         """The file is being deleted."""
         self._sizes.pop(number, None)

@@ -1,0 +1,133 @@
+"""MQTT over WebSocket as a layer without a socket: the upgrade on h11, the frames by wsproto.
+
+Packets and frames have nothing to do with each other: a packet may span frames and a frame may hold several packets
+[MQTT-6.0.0-2], so the frames' payloads are one byte stream.
+"""
+
+from typing import Final, final
+
+from wsproto import ConnectionType
+from wsproto.connection import Connection, ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.handshake import H11Handshake
+from wsproto.utilities import ProtocolError, RemoteProtocolError
+
+from quantum.core.node.inputs import Accepted
+from quantum.io.connections import LayerError
+
+PATHS: Final = ("/mqtt", "/")
+SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1")  # [MQTT-6.0.0-3]; the second is what v3.1 clients offer
+CLOSE_NORMAL: Final = 1000  # RFC 6455 §7.4.1
+CLOSE_UNSUPPORTED_DATA: Final = 1003
+
+
+@final
+class WebSocketLayer:
+    """The server's side of one WebSocket connection."""
+
+    __slots__ = ("_frames", "_handshake", "_replies", "is_ended", "is_open")
+
+    def __init__(self) -> None:
+        self._handshake: H11Handshake | None = H11Handshake(ConnectionType.SERVER)  # dropped when it is done
+        self._frames: Connection | None = None
+        self._replies = b""
+        self.is_open = False
+        self.is_ended = False
+
+    def receive(self, data: bytes) -> bytes:
+        if self.is_ended:
+            return b""
+        if self._handshake is not None:
+            return self._receive_upgrade(self._handshake, data) if data else b""
+        assert self._frames is not None
+        self._frames.receive_data(data)
+        return self._read(self._frames)
+
+    def take_replies(self) -> bytes:
+        replies, self._replies = self._replies, b""
+        return replies
+
+    def send(self, data: bytes) -> bytes:
+        if self._frames is None or self._frames.state is not ConnectionState.OPEN:
+            return b""  # the peer has closed; what is for it goes nowhere
+        return self._frames.send(BytesMessage(data))
+
+    def close(self) -> bytes:
+        if self._frames is None or self._frames.state is not ConnectionState.OPEN:
+            return b""
+        return self._frames.send(CloseConnection(CLOSE_NORMAL))
+
+    def describe(self, accepted: Accepted) -> None:
+        """The upgrade shows nothing that the node asks for."""
+
+    def _receive_upgrade(self, handshake: H11Handshake, data: bytes) -> bytes:
+        try:
+            handshake.receive_data(data)
+            request = next(handshake.events(), None)
+        except RemoteProtocolError as error:
+            hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
+            raise self._reject(handshake, hint, str(error)) from None
+        except (ValueError, UnicodeError):
+            raise LayerError("WebSocket: an upgrade that cannot be read") from None
+        if request is None:
+            return b""
+        assert isinstance(request, Request)
+        if request.target.partition("?")[0] not in PATHS:
+            text = f"path {request.target[:64]!r}, allowed {' and '.join(PATHS)}"
+            raise self._reject(handshake, RejectConnection(status_code=404), text)
+        subprotocol = next((name for name in SUBPROTOCOLS if name in request.subprotocols), None)
+        if subprotocol is None:
+            text = "no Sec-WebSocket-Protocol of mqtt [MQTT-6.0.0-3]"
+            raise self._reject(handshake, RejectConnection(status_code=400), text)
+        self._replies += handshake.send(AcceptConnection(subprotocol=subprotocol))
+        self._frames = handshake.connection  # it has what came behind the upgrade
+        self._handshake = None
+        self.is_open = True
+        assert self._frames is not None
+        return self._read(self._frames)
+
+    def _reject(self, handshake: H11Handshake, rejection: RejectConnection, text: str) -> LayerError:
+        """Answer the upgrade in HTTP and say what was wrong with it."""
+        body = f"{text}\n".encode()
+        headers = [(b"Content-Type", b"text/plain"), (b"Content-Length", b"%d" % len(body)), (b"Connection", b"close")]
+        try:
+            self._replies += handshake.send(
+                RejectConnection(
+                    status_code=rejection.status_code, headers=[*rejection.headers, *headers], has_body=True
+                )
+            )
+            self._replies += handshake.send(RejectData(body, body_finished=True))
+        except (ProtocolError, ValueError):
+            # The request was so broken that h11 will not frame an answer to it.
+            self._replies = b"HTTP/1.1 400 \r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self.is_ended = True
+        return LayerError(f"WebSocket: {text}")
+
+    def _read(self, frames: Connection) -> bytes:
+        pieces: list[bytes] = []
+        for event in frames.events():
+            if isinstance(event, BytesMessage):
+                pieces.append(bytes(event.data))
+            elif isinstance(event, Ping):
+                self._replies += frames.send(event.response())
+            elif isinstance(event, TextMessage):  # [MQTT-6.0.0-1]
+                self._replies += frames.send(CloseConnection(CLOSE_UNSUPPORTED_DATA, "MQTT is binary [MQTT-6.0.0-1]"))
+                self.is_ended = True
+                break
+            elif isinstance(event, CloseConnection):
+                if frames.state is ConnectionState.REMOTE_CLOSING:
+                    self._replies += frames.send(event.response())
+                elif frames.state is ConnectionState.OPEN:
+                    self._replies += frames.send(CloseConnection(event.code))  # wsproto could not parse the frames
+                self.is_ended = True
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
