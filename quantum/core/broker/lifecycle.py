@@ -95,7 +95,7 @@ def _take_over(partition: Partition, effects: Effects, session: Session, command
             )  # [MQTT-3.1.4-3]
         )
         _disconnect(partition, session)
-    if command.clean_start or (was_connected and session.expiry_s == 0):
+    if command.clean_start or session.expiry_s == 0:
         _end(partition, effects, session)  # [MQTT-3.1.2-4]
         return None
     if was_connected and session.will is not None and session.will.delay_s == 0:

@@ -90,9 +90,21 @@ class _Node:
 class Subscriptions:
     """The index of all subscriptions of the partition."""
 
-    __slots__ = ("_exact", "_fanouts", "_kept_receivers", "_root", "_route_number", "count", "groups")
+    __slots__ = (
+        "_exact",
+        "_fanout_receivers_max",
+        "_fanouts",
+        "_fanouts_max",
+        "_kept_receivers",
+        "_root",
+        "_route_number",
+        "count",
+        "groups",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, fanouts_max: int = FANOUTS_MAX, fanout_receivers_max: int = FANOUT_RECEIVERS_MAX) -> None:
+        self._fanouts_max = fanouts_max
+        self._fanout_receivers_max = fanout_receivers_max
         self.count = 0
         self.groups: dict[str, SharedGroup] = {}  # by shared filter
         self._exact: dict[str, _Leaf] = {}
@@ -231,7 +243,7 @@ class Subscriptions:
 
     def _keep(self, topic_name: str, fanout: Fanout) -> None:
         count = fanout.ephemeral_count + len(fanout.route.replicated)
-        if len(self._fanouts) >= FANOUTS_MAX or self._kept_receivers + count > FANOUT_RECEIVERS_MAX:
+        if len(self._fanouts) >= self._fanouts_max or self._kept_receivers + count > self._fanout_receivers_max:
             self._fanouts = {}
             self._kept_receivers = 0
         self._fanouts[topic_name] = fanout

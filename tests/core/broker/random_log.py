@@ -1,5 +1,6 @@
 """Writes a random log for one partition, by the rules and against them, and watches what a client would see of it."""
 
+import dataclasses
 import random
 
 from quantum.core.broker.commands import (
@@ -207,7 +208,7 @@ def _subscribed(result: object) -> object:
 
 
 def _named(thing: object) -> list[tuple[str, object]]:
-    return [(name, getattr(thing, name)) for name in type(thing).__slots__]  # type: ignore[attr-defined]
+    return [(field.name, getattr(thing, field.name)) for field in dataclasses.fields(thing)]  # type: ignore[arg-type]
 
 
 def _values(thing: object) -> list[object]:

@@ -139,7 +139,7 @@ def test_command_with_a_stale_epoch_changes_nothing(which: int, end: str) -> Non
     for stale in (epoch, 0):
         command = _commands_of(client_id, stale)[which]
         assert "stale_epoch" == tape.refused_by(tape.one(command))
-        assert [] == tape.effects.sends == tape.effects.deliveries
+        assert ([], []) == (tape.effects.sends, tape.effects.deliveries)
     assert before == [tape.state.encode_bucket(number) for number in range(1, tape.state.bucket_count)]
 
 

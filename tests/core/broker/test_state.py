@@ -4,13 +4,24 @@ Method: single facts that the rule by rule tests do not look at.
 """
 
 import time
+from collections.abc import Callable
 
-from quantum.core.broker.commands import Entry, OpenSession, PublishMessage, SubscribeSession, encode_entry
+import pytest
+
+from quantum.core.broker.commands import (
+    DropDelivery,
+    Entry,
+    OpenEdge,
+    OpenSession,
+    PublishMessage,
+    SubscribeSession,
+    encode_entry,
+)
 from quantum.core.broker.expiry import SESSION_EXPIRY, WITHDRAWN_MIN, Deadlines
 from quantum.core.broker.message import Message
 from quantum.core.broker.partition import BUCKET_COUNT, retained_bucket_of, session_bucket_of
 from quantum.core.broker.state import BrokerState
-from quantum.core.mqtt.packets import Subscription
+from quantum.core.mqtt.packets import Subscription, Will
 from tests.core.broker.tape import BIG, Tape
 
 
@@ -31,6 +42,62 @@ def test_publish_to_ephemeral_receivers_touches_only_the_common_bucket() -> None
     tape.publish("p", "t")
     changed = [number for number in range(BUCKET_COUNT) if before[number] != tape.state.encode_bucket(number)]
     assert [0] == changed
+
+
+def _prepared() -> Tape:
+    """A replicated session `c` with something of everything, and absent ones: `gone` ends in 10 s, `bare` in 3."""
+    tape = Tape()
+    tape.open("p")
+    tape.open("gone", expiry_s=10, will=Will("w", b"w", 1, True, b"", 5))
+    tape.subscribe("gone", "t")
+    tape.cut("gone")
+    tape.open("bare", expiry_s=3)
+    tape.cut("bare")
+    tape.open("c", expiry_s=BIG, receive_maximum=2, will=Will("w", b"w", 1, False))
+    tape.subscribe("c", "t", "u/#")
+    tape.publish("c", "r", qos=2, packet_id=9, retain=True, expiry_s=7)
+    for qos in (1, 2, 1):
+        tape.publish("p", "t", qos=qos)
+    return tape
+
+
+CHANGES: dict[str, Callable[[Tape], object]] = {
+    "open": lambda tape: tape.open("fresh", expiry_s=5),
+    "resume": lambda tape: tape.open("gone", expiry_s=10),
+    "take over": lambda tape: tape.open("c", expiry_s=BIG),
+    "clean start": lambda tape: tape.open("c", clean_start=True),
+    "close": lambda tape: tape.close("c"),
+    "end": lambda tape: tape.close("c", expiry_s=0),
+    "cut": lambda tape: tape.cut("c"),
+    "edge": lambda tape: tape.do(OpenEdge(1, 1)),
+    "subscribe": lambda tape: tape.subscribe("c", "v"),
+    "unsubscribe": lambda tape: tape.unsubscribe("c", "t"),
+    "publish": lambda tape: tape.publish("p", "t"),
+    "publish qos 2": lambda tape: tape.publish("c", "nobody", qos=2, packet_id=10),
+    "retain": lambda tape: tape.publish("p", "r2", retain=True),
+    "delete retained": lambda tape: tape.publish("p", "r", b"", retain=True),
+    "release": lambda tape: tape.release("c", 9),
+    "puback": lambda tape: tape.puback("c", 1),
+    "pubrec": lambda tape: tape.pubrec("c", 2),
+    "drop": lambda tape: tape.do(DropDelivery("c", tape.epochs["c"], 1, 51)),
+    "session expiry": lambda tape: tape.pass_s(3),
+    "will delay": lambda tape: tape.pass_s(5),
+    "retained expiry": lambda tape: tape.pass_s(7),
+    "all of them": lambda tape: tape.pass_s(10),
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_snapshot_that_began_before_a_change_does_not_see_it(change: str) -> None:
+    tape = _prepared()
+    before = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    tape.state.cutter.begin(BUCKET_COUNT)
+    CHANGES[change](tape)
+    pieces: dict[int, bytes] = {}
+    while tape.state.cutter.is_cutting:
+        pieces.update(tape.state.cutter.take_slice(1_000_000))
+    assert before == [pieces[number] for number in range(BUCKET_COUNT)]
+    assert before[1:] != [tape.state.encode_bucket(number) for number in range(1, BUCKET_COUNT)]
 
 
 def test_message_owed_to_many_sessions_of_a_bucket_is_encoded_once() -> None:

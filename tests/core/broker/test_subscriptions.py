@@ -8,7 +8,6 @@ import random
 
 import pytest
 
-from quantum.core.broker import subscriptions as subject
 from quantum.core.broker.commands import SetPolicy
 from quantum.core.broker.effects import SendPublish, Unsubscribed
 from quantum.core.broker.subscriptions import SubscriptionRecord, Subscriptions
@@ -125,7 +124,7 @@ def test_no_local_keeps_a_client_from_hearing_itself(expiry_s: int) -> None:
     assert 1 == tape.count("created")
     tape.unsubscribe("other", "t")
     assert 0x10 == tape.publish("c", "t")
-    assert [] == tape.effects.sends == tape.effects.deliveries
+    assert ([], []) == (tape.effects.sends, tape.effects.deliveries)
 
 
 def test_no_local_yields_to_an_overlapping_subscription_without_it() -> None:
@@ -230,17 +229,16 @@ def test_route_of_a_new_ephemeral_session_has_its_new_connection() -> None:
     assert [tape.epochs["a"]] == [r.conn_epoch for r in tape.state.route("t").receivers]
 
 
-def test_kept_routes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "FANOUTS_MAX", 10)
-    index = Subscriptions()
-    index.add(SubscriptionRecord("c", "#", 1, False, False, 0), 0)
+@pytest.mark.parametrize(("fanouts_max", "receivers_max", "kept_max"), [(10, 1000, 10), (1000, 12, 6)])
+def test_kept_routes_are_bounded(fanouts_max: int, receivers_max: int, kept_max: int) -> None:
+    index = Subscriptions(fanouts_max, receivers_max)
+    for client_id in "ab":
+        index.add(SubscriptionRecord(client_id, "#", 1, False, False, 0), 0)
+    most = 0
     for number in range(35):
-        assert 1 == len(index.fanout(f"t/{number}").route.replicated)
-        assert index.kept_fanouts() <= 10
-    monkeypatch.setattr(subject, "FANOUT_RECEIVERS_MAX", 3)
-    for number in range(35):
-        index.fanout(f"u/{number}")
-        assert index.kept_fanouts() <= 10
+        assert 2 == len(index.fanout(f"t/{number}").route.replicated)
+        most = max(most, index.kept_fanouts())
+    assert kept_max == most
 
 
 def test_100_000_wildcard_subscriptions_come_and_go_without_leaving_a_node() -> None:
