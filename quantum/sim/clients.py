@@ -119,6 +119,7 @@ class Client:
         "closed_ms",
         "connack_count",
         "finds_retained",
+        "is_prompt",
         "link",
         "needs_clean",
         "plan",
@@ -141,6 +142,7 @@ class Client:
         self.closed_ms = 0  # when the last connection ended
         self.connack_count = 0
         self.needs_clean = False
+        self.is_prompt = False  # acknowledges at once
         self.finds_retained = False  # collects retained messages at the end
         self.retained: dict[str, bytes] = {}
         self.wills_due: list[bytes] = []  # of connections that ended without DISCONNECT
@@ -166,6 +168,11 @@ class Client:
     def open_count(self) -> int:
         """Exchanges that wait for the server."""
         return len(self._out) + len(self._requests)
+
+    @property
+    def is_lasting(self) -> bool:
+        """The session outlives this connection. v3.1.1 §3.1.2.4: one that began clean does not."""
+        return self.plan.is_persistent and (self.plan.version == V5 or not self._sent_clean)
 
     @property
     def has_requests(self) -> bool:
@@ -330,7 +337,7 @@ class Client:
         self._requests = {}
         self._held_acks = []
         self._in_open = {}
-        if not self.plan.is_persistent:
+        if not self.is_lasting:
             self._forget_session()
             self._promises.on_session_ends(self.session)
 
@@ -458,7 +465,7 @@ class Client:
         self._ack(packet)
 
     def _ack(self, packet: Packet) -> None:
-        if self._held_acks or self._prng.chance(self.plan.ack_delay_share, 100):
+        if self._held_acks or (not self.is_prompt and self._prng.chance(self.plan.ack_delay_share, 100)):
             self._held_acks.append(packet)
         else:
             self._send_ack(packet)

@@ -72,7 +72,8 @@ class Session:
     may_exist: bool = False  # some CONNECT may have made it
     never_expires: bool = False
     intervals: list[_Interval] = field(default_factory=list)
-    attempted: dict[str, int] = field(default_factory=dict)  # Topic Filter → greatest QoS it was asked with
+    # Topic Filter → greatest QoS it was asked with, and from where on no new match may come
+    attempted: dict[str, tuple[int, int]] = field(default_factory=dict)
     delivered: dict[bytes, int] = field(default_factory=dict)
     last_number: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
@@ -204,7 +205,7 @@ class Promises:
     def on_subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
         """A SUBSCRIBE left."""
         self.clock += 1
-        session.attempted[topic_filter] = max(qos, session.attempted.get(topic_filter, 0))
+        session.attempted[topic_filter] = (max(qos, session.attempted.get(topic_filter, (0, 0))[0]), OPEN_END)
 
     def on_suback(self, session: Session, topic_filter: str, reason_code: int) -> None:
         """Granted or refused."""
@@ -222,7 +223,7 @@ class Promises:
     def on_unsuback(self, session: Session, topic_filter: str) -> None:
         """No new match may come."""
         self.clock += 1
-        session.attempted.pop(topic_filter, None)
+        session.attempted[topic_filter] = (session.attempted[topic_filter][0], self.clock)
         for interval in session.intervals:
             if interval.topic_filter == topic_filter:
                 interval.end = min(interval.end, self.clock)
@@ -256,11 +257,10 @@ class Promises:
         self._check_count(session, message, packet)
 
     def _check_filters(self, session: Session, message: Published, packet: Publish) -> None:
-        granted = [qos for topic_filter, qos in session.attempted.items() if is_match(topic_filter, packet.topic_name)]
-        granted += [
-            interval.qos
-            for interval in session.intervals
-            if interval.end > message.sent_at and is_match(interval.topic_filter, packet.topic_name)
+        granted = [
+            qos
+            for topic_filter, (qos, end) in session.attempted.items()
+            if end > message.sent_at and is_match(topic_filter, packet.topic_name)
         ]
         if not granted:
             self.violate(
@@ -292,7 +292,8 @@ class Promises:
             return
         if session.share_group:
             other = self._shared.setdefault((session.share_group, packet.payload), session.client_id)
-            if other != session.client_id:
+            # A QoS 1 message that its publisher sent again is another message to the broker.
+            if other != session.client_id and (message.qos == QOS_2 or message.send_count == 1):
                 self.violate(
                     "M13",
                     f"{other} of the shared group {session.share_group} got {_name(message)}",
@@ -301,13 +302,22 @@ class Promises:
             return
         key = (message.publisher, message.topic_name, message.qos * 4 + packet.qos)
         last = session.last_number.get(key, 0)
-        if message.number < last:
+        # A QoS 1 message that is sent again is in order only for those who had subscribed before its first sending.
+        is_resent = message.qos != QOS_2 and message.send_count > 1
+        if message.number < last and (not is_resent or self._stood_at(session, message)):
             self.violate(
                 "ORDER",
                 f"{session.client_id} got number {last} of {message.publisher} on {message.topic_name}",
                 f"it got number {message.number} of the same QoS for the first time after it",
             )
         session.last_number[key] = max(last, message.number)
+
+    def _stood_at(self, session: Session, message: Published) -> bool:
+        return any(
+            interval.begin < message.sent_at < interval.asked_to_end
+            for interval in session.intervals
+            if is_match(interval.topic_filter, message.topic_name)
+        )
 
     def _check_expiry(self, session: Session, message: Published, packet: Publish, version: int) -> None:
         """M12: what waited longer than its expiry is not sent, and what is sent says how long is left."""
@@ -391,27 +401,30 @@ class Promises:
         )
 
     def _check_owed(self) -> None:
+        for session, message, interval in self.owed():
+            self.violate(
+                "ACK",
+                f"{_name(message)} with QoS {message.qos} was acknowledged to {message.publisher}",
+                f"{session.client_id}, subscribed to {interval.topic_filter} before it was sent, never got it",
+            )
+
+    def owed(self) -> list[tuple[Session, Published, _Interval]]:
+        """Acknowledged messages that a standing subscription has not got yet."""
+        found: list[tuple[Session, Published, _Interval]] = []
         for session in self.sessions.values():
             standing = [i for i in session.intervals if i.asked_to_end == OPEN_END and i.qos > 0]
+            if not standing:
+                continue
             for message in self.published.values():
                 if not message.acked_at or message.expiry_s != NO_EXPIRY or message.key.startswith(DELETE):
                     continue
+                if message.key in session.delivered or (session.share_group, message.key) in self._shared:
+                    continue
                 for interval in standing:
                     if interval.begin < message.sent_at and is_match(interval.topic_filter, message.topic_name):
-                        self._check_one_owed(session, message, interval)
+                        found.append((session, message, interval))
                         break
-
-    def _check_one_owed(self, session: Session, message: Published, interval: _Interval) -> None:
-        if session.share_group:
-            if (session.share_group, message.key) in self._shared:
-                return
-        elif message.key in session.delivered:
-            return
-        self.violate(
-            "ACK",
-            f"{_name(message)} with QoS {message.qos} was acknowledged to {message.publisher}",
-            f"{session.client_id}, subscribed to {interval.topic_filter} before it was sent, never got it",
-        )
+        return found
 
     def check_retained(self, client_id: str, found: dict[str, bytes]) -> None:
         """M8: what a late subscriber got of the retained topics is the last acknowledged publication or a later one."""

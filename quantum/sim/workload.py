@@ -121,7 +121,7 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
             prng.below(2),
             prng.below(20),
         ],
-        think_us_max=1 + prng.below(options.think_us_max),
+        think_us_max=20_000 + prng.below(options.think_us_max),
         ack_delay_share=(0, 10, 60)[prng.below(3)],
         window=prng.between(1, 12),
         expiry_share=50 if options.has_expiry else 0,

@@ -212,6 +212,7 @@ class World:
         self._armed = None
         for behaviour in self.behaviours:
             behaviour.is_quiet = True
+            behaviour.client.is_prompt = True
 
     @property
     def node(self) -> Node | None:
@@ -417,6 +418,9 @@ class World:
         self._conn_count += 1
         link.conn_id = self._conn_count
         self._conns[link.conn_id] = link
+        for number in [n for n, held in self._farewells.items() if not held[1]]:
+            if self.network.links[number].client == link.client:
+                del self._farewells[number]  # This connection takes over before the DISCONNECT arrives.
         self.trace.record(self.scheduler.now_us, trace.ACCEPTED, link.conn_id, link.client, b"")
         self._inputs.accepted.append(Accepted(link.conn_id, LISTENER, TCP, f"sim:{link.number}"))
         self._want_turn()
