@@ -15,6 +15,7 @@ from quantum.core.mqtt.packets import (
     QOS_0,
     QOS_1,
     V5,
+    V31,
     Auth,
     Connack,
     Connect,
@@ -90,13 +91,14 @@ class ClientConnection:
         "_aliases_in",
         "_aliases_out",
         "_framer",
+        "_is_clean",
         "_is_moved",
         "_last_sent_ms",
         "_out",
         "_ping_sent_ms",
         "_resend",
         "_ticked_ms",
-        "_unacknowledged",
+        "unacknowledged",
         "credit",
         "failure",
         "is_connected",
@@ -125,12 +127,13 @@ class ClientConnection:
         self._framer = Framer(PACKET_BYTES_LIMIT)
         self._out: list[bytes] = []
         self._resend: list[int] = []  # of a resumed session, still without credit
-        self._unacknowledged: dict[int, int] = {}  # Packet Identifier → QoS of what the server waits for
+        self.unacknowledged: dict[int, int] = {}  # Packet Identifier → QoS of what the server waits for
         self._aliases_in: dict[int, str] = {}
         self._aliases_out: dict[str, int] = {}
         self._ticked_ms = 0
         self._last_sent_ms = 0
         self._ping_sent_ms = -1  # -1 while no PINGRESP is owed
+        self._is_clean = True
         self._is_moved = False  # something was sent since the last tick
 
     # -- what the application does ---------------------------------------------------------------------------------
@@ -148,6 +151,7 @@ class ClientConnection:
     ) -> None:
         """The first packet. Maxima in `properties` hold for this side from now on."""
         properties = properties or {}
+        self._is_clean = clean_start
         if clean_start:
             self.session.clear()
         self.keep_alive_ms = keep_alive_s * 1000
@@ -211,13 +215,13 @@ class ClientConnection:
 
     def ack(self, packet_id: int, reason_code: int = 0) -> None:
         """Take over a QoS 1 or 2 message: PUBACK or PUBREC. Call in the order of arrival. [MQTT-4.6.0-2]"""
-        qos = self._unacknowledged[packet_id]
+        qos = self.unacknowledged[packet_id]
         if qos == QOS_1:
-            del self._unacknowledged[packet_id]
+            del self.unacknowledged[packet_id]
             self._send(Puback(packet_id, reason_code))
             return
         if reason_code >= _FAILED:
-            del self._unacknowledged[packet_id]
+            del self.unacknowledged[packet_id]
             self.session.received.pop(packet_id, None)  # The exchange ends with it. [MQTT-4.3.3-9]
         self._send(Pubrec(packet_id, reason_code))
 
@@ -328,7 +332,9 @@ class ClientConnection:
         self.peer_alias_max = _int_of(properties, TOPIC_ALIAS_MAXIMUM, 0)
         self.keep_alive_ms = _int_of(properties, SERVER_KEEP_ALIVE, self.keep_alive_ms // 1000) * 1000
         self.credit = self.peer_receive_maximum
-        if not packet.session_present:
+        # MQTT 3.1 knows no Session Present, so a session that was asked for counts as there: better twice than never.
+        is_present = packet.session_present if self.version != V31 else not self._is_clean
+        if not is_present:
             self.session.clear()
             return
         self.session.requested = {}  # Their answers do not survive a connection. 4.4
@@ -343,11 +349,11 @@ class ClientConnection:
         if packet.qos == QOS_0:
             return True
         packet_id = packet.packet_id
-        if packet_id not in self._unacknowledged and len(self._unacknowledged) >= self.receive_maximum:
+        if packet_id not in self.unacknowledged and len(self.unacknowledged) >= self.receive_maximum:
             raise ProtocolError(
                 f"more than {self.receive_maximum} unacknowledged messages", "MQTT-3.3.4-9", RECEIVE_MAXIMUM_EXCEEDED
             )
-        self._unacknowledged[packet_id] = packet.qos
+        self.unacknowledged[packet_id] = packet.qos
         if packet.qos == QOS_1:
             return True
         if packet_id in self.session.received:
@@ -381,7 +387,7 @@ class ClientConnection:
 
     def _on_pubrel(self, packet: Pubrel) -> None:
         known = self.session.received.pop(packet.packet_id, None)
-        self._unacknowledged.pop(packet.packet_id, None)
+        self.unacknowledged.pop(packet.packet_id, None)
         reason_code = 0 if known is not None or self.version < V5 else PACKET_IDENTIFIER_NOT_FOUND
         self._send(Pubcomp(packet.packet_id, reason_code))  # [MQTT-4.3.3-11]
 
