@@ -18,6 +18,8 @@ find "$room/source" -name __pycache__ -prune -exec rm -rf {} +
   exit 1
 }
 
+# The packages' front pages and what lies beside core; a shared library comes before the module of its name.
+cp -r "$room/source/quantum" "$room/lib/"
 cp pyproject.toml "$room/run/"
 cp -r tests fixtures "$room/run/"
 cd "$room/run"
