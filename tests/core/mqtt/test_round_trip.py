@@ -32,8 +32,8 @@ from quantum.core.mqtt.packets import (
 from quantum.core.mqtt.properties import Properties, encode_forwarded, may_stand_in
 from quantum.core.mqtt.reason_codes import all_reason_codes, may_carry
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=12)
-NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00+#"), min_size=1, max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00+#"), min_size=1, max_size=12)
 FILTERS = st.builds(lambda name, tail: name + tail, NAMES, st.sampled_from(["", "/+", "/#"])).filter(
     lambda text: not text.startswith("$share")
 )
@@ -66,7 +66,7 @@ def properties_of(version: int, packet_type: int) -> st.SearchStrategy[Propertie
     allowed = {number: value for number, value in VALUES.items() if may_stand_in(number, packet_type)}
     if packet_type in (1, 2, 15):
         del allowed[0x16]  # Authentication Data asks for a method.
-    return st.fixed_dictionaries({}, optional=allowed)  # type: ignore[return-value,arg-type]
+    return st.fixed_dictionaries({}, optional=allowed)  # type: ignore[arg-type]
 
 
 def codes_of(version: int, packet_type: int) -> st.SearchStrategy[int]:
