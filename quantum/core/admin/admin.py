@@ -72,9 +72,7 @@ class Admin:
         body: dict[str, object] = {
             "generated_at_ms": status.wall_ms,
             "not_ready": status.reasons,
-            "totals": [
-                {"cause": cause.id, "count": count, "text": cause.text} for cause, count in causes.totals()
-            ],
+            "totals": [{"cause": cause.id, "count": count, "text": cause.text} for cause, count in causes.totals()],
             "recent": causes.recent(),
         }
         return AdminReply(request.number, 200, body)
@@ -85,7 +83,9 @@ class Admin:
         recent = edge.causes.recent(client_id)
         connection = edge.fanout.sessions.get(client_id)
         if not session and connection is None and not recent:
-            return AdminReply(request.number, 404, {"error": f"no session, connection or recent outcome of {client_id!r}"})
+            return AdminReply(
+                request.number, 404, {"error": f"no session, connection or recent outcome of {client_id!r}"}
+            )
         body: dict[str, object] = {"client_id": client_id, "session": session, "recent": recent, "connection": None}
         if connection is not None:
             queue = connection.queue

@@ -41,7 +41,9 @@ def samples(edge: Edge, partition: BrokerState, storage: Storage, is_ready: bool
     out.counter("quantum_edge_deliveries_delivered", "Messages delivered to connections", [({}, ledger.delivered)])
     out.counter("quantum_edge_deliveries_expired", "Messages expired at the edge", [({}, ledger.expired)])
     out.gauge("quantum_edge_deliveries_open", "Messages queued or in flight at the edge", ledger.open)
-    out.gauge("quantum_edge_ledger_balanced", "1 while nothing is lost without a cause", 1 if ledger.is_balanced() else 0)
+    out.gauge(
+        "quantum_edge_ledger_balanced", "1 while nothing is lost without a cause", 1 if ledger.is_balanced() else 0
+    )
     totals = edge.causes.totals()
     if totals:
         out.counter(

@@ -120,9 +120,7 @@ class Storage:
     @property
     def is_ready(self) -> bool:
         """Every group serves: its term's own entry is durable and applied."""
-        return self._stage == _SERVING and all(
-            group.raft.is_committed_in_own_term() for group in self.groups.values()
-        )
+        return self._stage == _SERVING and all(group.raft.is_committed_in_own_term() for group in self.groups.values())
 
     @property
     def is_relaxed(self) -> bool:
@@ -274,7 +272,9 @@ class Storage:
                 self._fail(f"data of format {version}, this version reads {FORMAT_VERSION}: use a newer quantum")
                 return
             if identity.node_id != self.identity.node_id:
-                self._fail(f"data of node {identity.node_id!r}, this is {self.identity.node_id!r}: check paths.data_dir")
+                self._fail(
+                    f"data of node {identity.node_id!r}, this is {self.identity.node_id!r}: check paths.data_dir"
+                )
                 return
             self.identity = identity
         self._recovery = Recovery(identity_salt(self.identity.cluster_id, self.identity.node_id))

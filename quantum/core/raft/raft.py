@@ -14,7 +14,16 @@ LEADER: Final = 2
 class Raft:
     """The state of figure 2, for the voters `{node}`."""
 
-    __slots__ = ("_durable_index", "_term_start", "commit_index", "current_term", "last_index", "node", "role", "voted_for")
+    __slots__ = (
+        "_durable_index",
+        "_term_start",
+        "commit_index",
+        "current_term",
+        "last_index",
+        "node",
+        "role",
+        "voted_for",
+    )
 
     def __init__(self, node: int, current_term: int, voted_for: int, last_index: int) -> None:
         self.node = node

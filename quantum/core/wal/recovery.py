@@ -34,7 +34,19 @@ class Recovery:
     Feed whole segments to `on_segment`, take batches until there are none, and `finish` after the last segment.
     """
 
-    __slots__ = ("_at", "_data", "_head_segment", "_is_ended", "_number", "_previous", "_salt", "_sequence", "last", "last_bytes", "torn")
+    __slots__ = (
+        "_at",
+        "_data",
+        "_head_segment",
+        "_is_ended",
+        "_number",
+        "_previous",
+        "_salt",
+        "_sequence",
+        "last",
+        "last_bytes",
+        "torn",
+    )
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt

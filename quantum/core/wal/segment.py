@@ -1,12 +1,12 @@
 """Segments: the files of the log, created full size and zeroed ahead of need, filled from the front by batches.
 
-    offset  bytes  field
-         0      4  magic "QSEG"
-         4      4  CRC-32C of salt and everything behind this field
-         8      4  format version
-        12      8  segment number
-        20      8  sequence of its first batch
-        28     16  digest of the batch before that
+offset  bytes  field
+     0      4  magic "QSEG"
+     4      4  CRC-32C of salt and everything behind this field
+     8      4  format version
+    12      8  segment number
+    20      8  sequence of its first batch
+    28     16  digest of the batch before that
 """
 
 from dataclasses import dataclass
