@@ -223,7 +223,7 @@ class Promises:
     def on_unsuback(self, session: Session, topic_filter: str) -> None:
         """No new match may come."""
         self.clock += 1
-        session.attempted[topic_filter] = (session.attempted[topic_filter][0], self.clock)
+        session.attempted[topic_filter] = (session.attempted.get(topic_filter, (0, 0))[0], self.clock)
         for interval in session.intervals:
             if interval.topic_filter == topic_filter:
                 interval.end = min(interval.end, self.clock)
@@ -302,9 +302,10 @@ class Promises:
             return
         key = (message.publisher, message.topic_name, message.qos * 4 + packet.qos)
         last = session.last_number.get(key, 0)
-        # A QoS 1 message that is sent again is in order only for those who had subscribed before its first sending.
+        # A QoS 1 message that is sent again is another one to the broker: its first copy may have come before the
+        # subscription, or at QoS 0 while the session was not connected.
         is_resent = message.qos != QOS_2 and message.send_count > 1
-        if message.number < last and (not is_resent or self._stood_at(session, message)):
+        if message.number < last and (not is_resent or (packet.qos and self._stood_at(session, message))):
             self.violate(
                 "ORDER",
                 f"{session.client_id} got number {last} of {message.publisher} on {message.topic_name}",
@@ -443,7 +444,7 @@ class Promises:
                 self.violate(
                     "M8",
                     f"the last acknowledged retained publication of {topic_name} is number {least}",
-                    f"{client_id} subscribed and got {found.get(topic_name, b'')!r}",
+                    f"{client_id} subscribed and got {found.get(topic_name, b'')[:24]!r}",
                 )
 
 

@@ -278,9 +278,11 @@ class SweepResult:
     seconds: float = 0.0
     failures: list[SeedResult] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
 
     def add(self, result: SeedResult) -> None:
         """Count one seed."""
+        self.digests[result.seed] = result.digest
         if result.violations:
             self.failures.append(result)
         else:
@@ -294,9 +296,15 @@ class SweepResult:
 
     @property
     def count(self) -> int:
+        """Seeds that ran."""
         return self.clean_count + len(self.failures)
 
+    def seeds_per_minute(self) -> int:
+        """On all processes together."""
+        return int(self.count * 60 / self.seconds) if self.seconds else 0
+
     def to_json(self) -> str:
+        """The report."""
         return json.dumps(asdict(self), indent=2, sort_keys=True)
 
 

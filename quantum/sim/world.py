@@ -4,6 +4,7 @@ A small loop around `Node.turn`, like the reactor's, but over made-up time, disk
 carried out in a drawn order of destinations, because the core promises nothing about it.
 """
 
+import traceback
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -266,7 +267,13 @@ class World:
         out.clear()
         self.stats.turn_count += 1
         self._turn_at_us = -1
-        node.turn(inputs, out)
+        try:
+            node.turn(inputs, out)
+        except Exception as error:  # An assertion, in most cases: the process would end here.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
+            self.promises.violate("ASSERT", "a turn never raises", f"{type(error).__name__} in {where}: {error}")
+            return
         inputs.clear()
         self.trace.record(now_us, trace.TURN, len(out.writes), len(out.disk), b"")
         for event in out.events:
