@@ -26,7 +26,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 sim: $(STAMP)  ## the simulator over SEEDS seeds; SEEDS=100000 for a night
-	$(BIN)/quantum sim run --seeds $(SEEDS)
+	$(BIN)/quantum sim --seeds 1..$(SEEDS) --jobs $(WORKERS)
 
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
 	$(BIN)/quantum sim mutants

@@ -90,7 +90,7 @@ _OPTIONS: Final = (
     click.option("--v", "version", type=click.Choice(list(VERSIONS)), default="5", help="MQTT version."),
     click.option("--client-id", help="Default: a random one."),
     click.option("--username"),
-    click.option("--password", envvar="QUANTUM_PASSWORD", help="Or in QUANTUM_PASSWORD."),
+    click.option("--password", envvar="MQTT_PASSWORD", help="Or in MQTT_PASSWORD."),
     click.option("--clean/--no-clean", default=True, help="Begin a new session, or go on with the one of --client-id."),
     click.option("--session-expiry", type=click.IntRange(0, NEVER_S), metavar="SECONDS"),
     click.option("--keep-alive", type=click.IntRange(0, 65535), default=60, show_default=True, metavar="SECONDS"),

@@ -1,26 +1,38 @@
-"""`quantum run`: a broker node in this process."""
+"""`quantum run`: a node in the foreground, until a signal stops it."""
 
 import os
-import sys
 
 import click
 
-from quantum.io.config import ConfigError, Value, load_config
+from quantum.io.config import Config, ConfigError, Value, load_config, reference_toml
+from quantum.io.runtime import run as run_node
 
 
 @click.command()
-@click.option("--config", "file", type=click.Path(), help="TOML file; see config/quantum.toml for every key.")
-@click.option("--data-dir", help="The node's data directory.  [default: ./data]")
-@click.option("--listen", multiple=True, metavar="URL", help="tcp, tls, ws or wss://HOST:PORT; may be repeated.")
-@click.option("--http", metavar="HOST:PORT", help="Management HTTP.  [default: 127.0.0.1:9090]")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the configuration.")
+@click.option("--config", "-c", "file", type=click.Path(dir_okay=False), help="TOML; see config/quantum.toml.")
+@click.option("--data-dir", "-d", type=click.Path(file_okay=False), help="The node's data directory. Default: ./data.")
+@click.option(
+    "--listen",
+    "-l",
+    multiple=True,
+    metavar="URL",
+    help="tcp, tls, ws or wss://HOST:PORT; repeatable, port 0 picks one.",
+)
+@click.option("--http", metavar="HOST:PORT", help="Management HTTP; empty for none.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the configuration; repeatable.")
+@click.option("--print-config", is_flag=True, help="Print the reference configuration and end.")
 def run(
-    file: str | None, data_dir: str | None, listen: tuple[str, ...], http: str | None, settings: tuple[str, ...]
+    file: str | None,
+    data_dir: str | None,
+    listen: tuple[str, ...],
+    http: str | None,
+    settings: tuple[str, ...],
+    print_config: bool,
 ) -> None:
-    """Run a broker node.
-
-    Without options it serves this machine only: MQTT on 1883, TLS on 8883, WebSocket on 8084 and 8085.
-    """
+    """Run a broker node. Without options it is a safe single node on this machine, with its data in ./data."""
+    if print_config:
+        click.echo(reference_toml(), nl=False)
+        return
     flags: dict[str, Value] = {}
     if data_dir is not None:
         flags["paths.data_dir"] = data_dir
@@ -28,11 +40,11 @@ def run(
         flags["listeners.urls"] = list(listen)
     if http is not None:
         flags["http.bind"] = http
-    try:
-        config = load_config(file, os.environ, settings, flags)
-    except ConfigError as error:
-        print(f"quantum: {error}", file=sys.stderr)
-        sys.exit(2)
-    from quantum.io.runtime import run as run_node  # after the configuration is known to be good
+    raise SystemExit(run_node(_config(file, settings, flags)))
 
-    sys.exit(run_node(config))
+
+def _config(file: str | None, settings: tuple[str, ...], flags: dict[str, Value]) -> Config:
+    try:
+        return load_config(file, os.environ, settings, flags)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error

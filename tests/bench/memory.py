@@ -25,14 +25,14 @@ def connect_packet(number: int) -> bytes:
 def tls_connections(data_dir: Path, certificates: Path, count: int) -> int:
     """Bytes of the broker per connection, between one warm-up connection and `count` more."""
     options = [
-        f"listeners.tls_cert={certificates / 'server.pem'}",
-        f"listeners.tls_key={certificates / 'server.key'}",
-        f"listeners.client_ca={certificates / 'ca.pem'}",
+        f"tls.cert={certificates / 'server.crt'}",
+        f"tls.key={certificates / 'server.key'}",
+        f"tls.client_ca={certificates / 'ca.crt'}",
     ]
     node = BrokerProcess(data_dir, [word for option in options for word in ("--set", option)], ("tls",))
     node.start()
-    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
-    context.load_cert_chain(certificates / "client.pem", certificates / "client.key")
+    context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+    context.load_cert_chain(certificates / "client.crt", certificates / "client.key")
     assert node.process is not None
     held = []
     try:

@@ -198,7 +198,7 @@ def measure_memory(binary: Path) -> dict[str, Any]:
             arguments = ["connect", "--subs", str(IDLE_CONNECTIONS), "--conc", "64", "--hold", "2"]
             plain = generate(binary, arguments, node.ports["tcp"], node.process.pid)
         certificates = Path(name) / "certs"
-        command = [sys.executable, "-m", "quantum.cli.main", "certs", str(certificates), "--client", "client"]
+        command = [sys.executable, "-m", "quantum.cli.main", "certs", str(certificates)]
         subprocess.run(command, check=True, capture_output=True)
         tls = tls_connections(Path(name) / "tls-data", certificates, IDLE_TLS_CONNECTIONS)
     return {

@@ -21,19 +21,19 @@ class Certificates:
     def client_context(self) -> ssl.SSLContext:
         """Verifies the broker, and shows the client's certificate."""
         context = self.anonymous_context()
-        context.load_cert_chain(self.folder / "client.pem", self.folder / "client.key")
+        context.load_cert_chain(self.folder / "sensor-1.crt", self.folder / "sensor-1.key")
         return context
 
     def anonymous_context(self) -> ssl.SSLContext:
         """Verifies the broker, and has no certificate to show."""
-        return ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        return ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """One CA for the whole run."""
     folder = tmp_path_factory.mktemp("certs")
-    command = [sys.executable, "-m", "quantum.cli.main", "certs", str(folder), "--client", "client"]
+    command = [sys.executable, "-m", "quantum.cli.main", "certs", str(folder), "--client", "sensor-1"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     return Certificates(folder)
 
@@ -45,11 +45,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
         tmp_path_factory.mktemp("data"),
         [
             "--set",
-            f"listeners.tls_cert={certificates.folder / 'server.pem'}",
+            f"tls.cert={certificates.folder / 'server.crt'}",
             "--set",
-            f"listeners.tls_key={certificates.folder / 'server.key'}",
+            f"tls.key={certificates.folder / 'server.key'}",
             "--set",
-            f"listeners.client_ca={certificates.folder / 'ca.pem'}",
+            f"tls.client_ca={certificates.folder / 'ca.crt'}",
         ],
         ("tcp", "tls", "ws"),
     )

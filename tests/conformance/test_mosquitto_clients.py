@@ -52,7 +52,7 @@ def test_retained_message_is_found(broker: BrokerProcess, name: str, version: st
 
 def test_mutual_tls(broker: BrokerProcess, certificates: Certificates, name: str) -> None:
     folder = certificates.folder
-    tls = ["--cafile", f"{folder}/ca.pem", "--cert", f"{folder}/client.pem", "--key", f"{folder}/client.key"]
+    tls = ["--cafile", f"{folder}/ca.crt", "--cert", f"{folder}/client.crt", "--key", f"{folder}/client.key"]
     run("mosquitto_pub", *where(broker, "mqttv5", "tls"), *tls, "-t", name, "-m", "secret", "-r", "-q", "2")
     got = run("mosquitto_sub", *where(broker, "mqttv5", "tls"), *tls, "-t", name, "-C", "1", "-W", WAIT_S, "-q", "2")
     assert "secret\n" == got.stdout
