@@ -61,7 +61,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("mqtt.shared_available", True, "whether $share filters are served"),
     Key("mqtt.receive_maximum", 256, "unacknowledged QoS 1 and 2 messages from one client", "messages", 1, 65_535),
     Key("mqtt.topic_alias_maximum", 16, "topic aliases a client may set", "aliases", 0, 65_535),
-    Key("mqtt.session_expiry_s_max", 4_294_967_295, "longest Session Expiry Interval; 4294967295 never expires", "s", 0, 4_294_967_295),
+    Key("mqtt.session_expiry_s_max", 4_294_967_295, "longest expiry; 4294967295 never expires", "s", 0, 4_294_967_295),
     Key("mqtt.queue_messages_max", 100_000, "waiting for one session", "messages", 1, 100_000_000),
     Key("mqtt.queue_bytes_max", 67_108_864, "waiting for one session", "bytes", 1024, 64 * _GIB),
     Key("mqtt.subscriptions_max", 10_000, "of one session", "subscriptions", 1, 10_000_000),
@@ -72,10 +72,10 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("broker.retained_bytes_max", _GIB, "retained messages kept", "bytes", 0, 64 * _GIB),
     Key("edge.pending_bytes_max", 67_108_864, "waiting for the disk before clients are paused", "bytes", 65_536, _GIB),
     Key("node.turn_bytes_max", 4_194_304, "received bytes worked through in one turn", "bytes", 65_536, _GIB),
-    Key("durability.mode", "strict", "strict acknowledges after fsync; relaxed before, and loses it in a power failure", choices=("strict", "relaxed")),
+    Key("durability.mode", "strict", "strict acknowledges after fsync, relaxed before", choices=("strict", "relaxed")),
     Key("durability.segment_bytes", 67_108_864, "one log file, made full size ahead of need", "bytes", 65_536, 4 * _GIB),
     Key("durability.snapshot_log_bytes", 268_435_456, "log to replay at most, about", "bytes", 65_536, 64 * _GIB),
-    Key("disk.backend", "helper", "who syncs the log: helper is a process of its own, inline the loop", choices=("helper", "inline")),
+    Key("disk.backend", "helper", "who syncs the log: a process of its own or the loop", choices=("helper", "inline")),
     Key("log.level", "info", "least level of the event log on stderr", choices=("debug", "info", "warning", "error")),
 )  # fmt: skip
 _BY_NAME: Final = {key.name: key for key in KEYS}

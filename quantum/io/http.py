@@ -8,7 +8,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator
-from typing import Final, final
+from typing import Final, cast, final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
@@ -81,12 +81,12 @@ class _Exchange(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        stream = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass
+        self._transport = stream
         if not self._server.admit():
-            transport.abort()
+            stream.abort()
             return
-        self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, stream.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.leave()

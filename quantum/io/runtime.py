@@ -41,14 +41,19 @@ def run(config: Config) -> int:
         listeners = [Listener(url) for url in urls]
         disk = open_disk(config.text("disk.backend"), data_dir, lock_fd)
     except (ConfigError, ListenerError, CertificateError, DataDirectoryInUse) as error:
-        print(f"quantum: {error}", file=sys.stderr)
+        _say(str(error))
         return 2
     except OSError as error:
-        print(f"quantum: {data_dir}: {error.strerror}", file=sys.stderr)
+        _say(f"{data_dir}: {error.strerror}")
         return 2
     process = _Process(config, data_dir, disk, listeners, contexts)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(process.serve())
+
+
+def _say(text: str) -> None:
+    """One line for whoever started the process."""
+    sys.stderr.write(f"quantum: {text}\n")
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -123,19 +128,19 @@ class _Process:
                 await self._open(loop, reactor, management)
             await asyncio.wait([ended, self._failed], return_when=asyncio.FIRST_COMPLETED)
         except (OSError, ListenerError) as error:
-            print(f"quantum: http.bind {config.text('http.bind')}: {error}", file=sys.stderr)
+            _say(f"http.bind {config.text('http.bind')}: {error}")
             ended.cancel()
             return 2
         finally:
             for listener in self._listeners:
                 listener.close()
         if self._failed.done():
-            print(f"quantum: {reactor.failure}", file=sys.stderr)
+            _say(reactor.failure)
             await asyncio.sleep(FAILED_LINGER_S)
         management.close()
         reactor.close()
         if ended.done() and not ended.cancelled() and ended.exception() is not None:
-            raise ended.exception() or AssertionError
+            ended.result()
         ended.cancel()
         return 1 if self._failed.done() else 0
 
@@ -157,7 +162,8 @@ class _Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)  # nothing on the hot path makes cycles
-        print("quantum ready " + " ".join(fields), flush=True)
+        sys.stdout.write("quantum ready " + " ".join(fields) + "\n")
+        sys.stdout.flush()
 
     def _on_events(self, events: list[Event]) -> None:
         self._log.write(events)
