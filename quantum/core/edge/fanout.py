@@ -188,8 +188,7 @@ class Fanout:
         wire = target.connection.wire
         receiver = target.receiver
         is_limited = wire.peer_packet_bytes_max != PACKET_BYTES_LIMIT
-        has_own = receiver.no_local or receiver.own is not None
-        if has_own or receiver.retain_as_published or receiver.subscription_ids or is_limited:
+        if receiver.no_local or receiver.retain_as_published or receiver.subscription_ids or is_limited:
             targets.others.append(target)
         elif wire.is_v5:
             targets.v5.append(target.connection)
@@ -208,11 +207,8 @@ class Fanout:
 
     def _deliver_to(self, target: Target, message: Message) -> None:
         receiver = target.receiver
-        if receiver.client_id == message.client_id:
-            if receiver.no_local:
-                return  # [MQTT-3.8.3-3]
-            if receiver.own is not None:
-                receiver = receiver.own
+        if receiver.no_local and receiver.client_id == message.client_id:
+            return  # [MQTT-3.8.3-3]
         qos = message.qos if message.qos < receiver.qos else receiver.qos  # [MQTT-3.8.4-8]
         retain = message.retain and receiver.retain_as_published  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         self._created(target.connection, message, qos, retain, receiver.subscription_ids)
