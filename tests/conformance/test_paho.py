@@ -115,7 +115,8 @@ def test_persistent_session_resumes_with_what_it_missed(
     for number in range(10):
         publisher.publish(name, b"%d" % number, qos)
     back = PahoClient(version, f"{name}-s", is_clean=False, expiry_s=3600)
-    assert back.connect(broker.ports["tcp"]).is_session_present
+    # CONNACK of 3.1 has no Session Present flag; the messages show that the session is there.
+    assert (version != "v3.1") is back.connect(broker.ports["tcp"]).is_session_present
     assert [b"%d" % number for number in range(10)] == [back.next_message().payload for _ in range(10)]
     back.unsubscribe(name)
     back.disconnect()
@@ -181,5 +182,8 @@ def test_messages_survive_a_killed_broker(own_broker: BrokerProcess, name: str) 
     own_broker.start()
     back = PahoClient("v5.0", f"{name}-s", is_clean=False, expiry_s=3600)
     assert back.connect(own_broker.ports["tcp"]).is_session_present
-    assert [b"%d" % number for number in range(10)] == [back.next_message().payload for _ in range(10)]
+    got = [back.next_message() for _ in range(10)]
+    # Paho hands a QoS 2 message over at its PUBREL, so the order holds within each QoS.
+    assert [b"0", b"2", b"4", b"6", b"8"] == [message.payload for message in got if message.qos == 1]
+    assert [b"1", b"3", b"5", b"7", b"9"] == [message.payload for message in got if message.qos == 2]
     back.disconnect()
