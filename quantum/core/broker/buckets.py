@@ -138,6 +138,7 @@ def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, .
         session.inflight.next_packet_id,
         [(packet_id, _copy_row(copy, messages)) for packet_id, copy in session.inflight.copies.items()],
         [_copy_row(copy, messages) for copy in session.queue.to_list()],
+        list(session.inflight.released),
     )
 
 
@@ -167,6 +168,8 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
         copy = _copy_of(copy_row, messages)
         session.queue.append(copy)
         session.held_bytes += copy.size
+    for packet_id in row[17]:
+        session.inflight.released[packet_id] = None
     return session
 
 

@@ -19,11 +19,12 @@ RELEASED: Final = 2  # PUBREC logged: only PUBREL may be sent from here on [MQTT
 class Inflight:
     """Copies by Packet Identifier, in the order they were first sent."""
 
-    __slots__ = ("_owed", "copies", "next_packet_id", "owed_count")
+    __slots__ = ("_owed", "copies", "next_packet_id", "owed_count", "released")
 
     def __init__(self) -> None:
         self.copies: dict[int, Copy] = {}
         self.next_packet_id = 1
+        self.released: dict[int, None] = {}  # Packet Identifiers in the order of their PUBREC [MQTT-4.6.0-4]
         self.owed_count = 0
         self._owed: list[int] = []  # in reverse order; may hold identifiers that are no longer owed
 
@@ -47,6 +48,7 @@ class Inflight:
         """The exchange is over; its Packet Identifier is free."""
         if self.copies.pop(packet_id).state == OWED:
             self.owed_count -= 1
+        self.released.pop(packet_id, None)
 
     def release(self, packet_id: int) -> None:
         """PUBREC is logged."""
@@ -54,6 +56,7 @@ class Inflight:
         if copy.state == OWED:
             self.owed_count -= 1
         copy.state = RELEASED
+        self.released.setdefault(packet_id, None)  # a repeated PUBREC does not move it
 
     def owe_again(self) -> None:
         """A connection was opened: everything not released is to be sent again, in its order [MQTT-4.6.0-1]."""

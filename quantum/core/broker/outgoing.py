@@ -81,9 +81,12 @@ def resend(partition: Partition, effects: Effects, session: Session) -> None:
     inflight = session.inflight
     inflight.owe_again()
     window = session.receive_maximum - inflight.outstanding()
+    released = list(inflight.released)
+    next_released = 0
     for packet_id, copy in inflight.copies.items():
         if copy.state == RELEASED:
-            effects.sends.append(_pubrel(session, packet_id))
+            effects.sends.append(_pubrel(session, released[next_released]))  # in PUBREC's order [MQTT-4.6.0-4]
+            next_released += 1
         elif window > 0:
             window -= 1
             taken = inflight.take_owed()
@@ -175,6 +178,7 @@ def drop_all(partition: Partition, session: Session) -> list[Copy]:
         accounting.drop(SESSION_ENDED.number)
         _let_go(partition, session, copy)
     session.inflight.copies.clear()
+    session.inflight.released.clear()
     orphans: list[Copy] = []
     for copy in session.queue.take_all():
         accounting.queued -= 1

@@ -122,12 +122,15 @@ def _deliver(partition: Partition, effects: Effects, message: Message, fanout: F
         count -= 1  # No Local: the edge leaves it out as well [MQTT-3.8.3-3].
     if count:
         is_matched = True
-        effects.deliveries.append((message, fanout.route))
+        effects.deliveries.append((message, partition.subscriptions.route_for(fanout, publisher)))
         accounting.created += count
         accounting.delivered += count
     for receiver in fanout.route.replicated:
-        if receiver.no_local and receiver.client_id == publisher:
-            continue
+        if receiver.client_id == publisher:
+            if receiver.no_local:
+                continue
+            if receiver.own is not None:
+                receiver = receiver.own
         is_matched = True
         accounting.created += 1
         offer(

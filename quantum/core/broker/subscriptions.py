@@ -51,17 +51,25 @@ class Fanout:
     route: Route
     ephemeral_count: int
     own_only: dict[str, None] | None  # ephemeral receivers with No Local: these do not get what they publish themselves
+    has_own: bool  # an ephemeral receiver has No Local in some of its subscriptions only; see `route_for`
     groups: tuple[SharedGroup, ...]  # ascending by shared filter
     is_plain: bool  # ephemeral receivers and nothing else: one item for the edges is all there is to do
 
     def __init__(
-        self, route: Route, ephemeral_count: int, own_only: dict[str, None] | None, groups: tuple[SharedGroup, ...]
+        self,
+        route: Route,
+        ephemeral_count: int,
+        own_only: dict[str, None] | None,
+        has_own: bool,
+        groups: tuple[SharedGroup, ...],
     ) -> None:
         self.route = route
         self.ephemeral_count = ephemeral_count
         self.own_only = own_only
+        self.has_own = has_own
         self.groups = groups
-        self.is_plain = ephemeral_count > 0 and own_only is None and not groups and not route.replicated
+        is_same_for_all = own_only is None and not has_own and not groups and not route.replicated
+        self.is_plain = ephemeral_count > 0 and is_same_for_all
 
 
 @final
@@ -121,6 +129,20 @@ class Subscriptions:
         if fanout is None:
             fanout = self._build(topic_name)
         return fanout
+
+    def route_for(self, fanout: Fanout, publisher: str) -> Route:
+        """The route of a message of `publisher`, who is given less of its own where No Local says so [MQTT-3.8.3-3]."""
+        if not fanout.has_own:
+            return fanout.route
+        receivers: list[Receiver] = []
+        is_other = False
+        for receiver in fanout.route.receivers:
+            if receiver.own is not None and receiver.client_id == publisher:
+                receivers.append(receiver.own)
+                is_other = True
+            else:
+                receivers.append(receiver)
+        return self._new_route(tuple(receivers), fanout.route.replicated) if is_other else fanout.route
 
     # Changes.
 
@@ -227,17 +249,19 @@ class Subscriptions:
         ephemeral: list[Receiver] = []
         replicated: list[Receiver] = []
         own_only: dict[str, None] = {}
+        has_own = False
         for client_id in sorted(by_client):
             receiver = _receiver(by_client[client_id])
             if not receiver.is_ephemeral:
                 replicated.append(receiver)
                 continue
             ephemeral.append(receiver)
+            has_own = has_own or receiver.own is not None
             if receiver.no_local:
                 own_only[client_id] = None
         route = self._new_route(tuple(ephemeral), tuple(replicated))
         route.has_shared = bool(groups)
-        fanout = Fanout(route, len(ephemeral), own_only or None, tuple(groups))
+        fanout = Fanout(route, len(ephemeral), own_only or None, has_own, tuple(groups))
         self._keep(topic_name, fanout)
         return fanout
 
@@ -301,6 +325,16 @@ def split_shared(topic_filter: str) -> tuple[str, str]:
 
 
 def _receiver(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
+    """What one session wants by all its matching subscriptions, and of its own messages by those without No Local."""
+    receiver = _joined(matches)
+    if len(matches) > 1 and not receiver.no_local:
+        others = [match for match in matches if not match[0].no_local]
+        if len(others) < len(matches):
+            receiver.own = _joined(others)  # [MQTT-3.8.3-3]
+    return receiver
+
+
+def _joined(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
     """All matching subscriptions of one session in one: one copy, with the greatest granted QoS [MQTT-3.3.4-2]."""
     record, conn_epoch = matches[0]
     qos = record.qos
