@@ -1,0 +1,61 @@
+"""Goal: the simulator finds the bugs it is there for. Method: plant one at a time in a copy of the product, and run
+seeds on the copy in a process of its own until a law is broken."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sim.mutants import MUTANTS, Mutant
+
+PACKAGE = Path(__file__).resolve().parents[2] / "quantum"
+SEEDS_MAX = 500
+HUNT = """
+import sys
+import quantum
+from quantum.sim.run import run_seed
+
+assert quantum.__file__.startswith(sys.argv[1]), quantum.__file__
+for seed in range(1, int(sys.argv[2]) + 1):
+    result = run_seed(seed)
+    if result.violations:
+        print(seed, result.violations[0])
+        break
+"""
+
+
+def plant(mutant: Mutant, root: Path) -> None:
+    """A copy of the package with the bug in it."""
+    shutil.copytree(PACKAGE, root / "quantum", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    file = root / "quantum" / mutant.path
+    text = file.read_text(encoding="utf-8")
+    assert 1 == text.count(mutant.old), f"{mutant.path} holds the text of this mutant {text.count(mutant.old)} times"
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_text_of_mutant_stands_exactly_once(mutant: Mutant) -> None:
+    text = (PACKAGE / mutant.path).read_text(encoding="utf-8")
+    assert 1 == text.count(mutant.old)
+    assert mutant.old != mutant.new
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_found(mutant: Mutant, tmp_path: Path) -> None:
+    plant(mutant, tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", HUNT, str(tmp_path), str(SEEDS_MAX)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout, f"not found in {SEEDS_MAX} seeds"
