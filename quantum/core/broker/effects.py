@@ -24,7 +24,6 @@ class Receiver:
     no_local: bool  # every matching subscription says No Local
     retain_as_published: bool
     subscription_ids: tuple[int, ...]
-    own: "Receiver | None"  # in its place for what the session publishes itself, if some but not all say No Local
 
     def __init__(
         self,
@@ -35,7 +34,6 @@ class Receiver:
         no_local: bool,
         retain_as_published: bool,
         subscription_ids: tuple[int, ...],
-        own: "Receiver | None" = None,
     ) -> None:
         self.client_id = client_id
         self.conn_epoch = conn_epoch
@@ -44,7 +42,6 @@ class Receiver:
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.subscription_ids = subscription_ids
-        self.own = own
 
 
 @final

@@ -157,7 +157,7 @@ def drop_delivery(partition: Partition, effects: Effects, command: DropDelivery)
     if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
         return Refused(STALE_EPOCH)
     copy = session.inflight.copies.get(command.packet_id)
-    if copy is None:
+    if copy is None or copy.state == RELEASED:  # PUBREL is unacknowledged until PUBCOMP [MQTT-4.3.3-5]
         return UNKNOWN
     partition.cutter.before_change(session.bucket)
     _end_exchange(partition, session, command.packet_id, copy)

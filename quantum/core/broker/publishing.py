@@ -129,8 +129,7 @@ def _deliver(partition: Partition, effects: Effects, message: Message, fanout: F
         if receiver.client_id == publisher:
             if receiver.no_local:
                 continue
-            if receiver.own is not None:
-                receiver = receiver.own
+            receiver = fanout.own.get(publisher, receiver)
         is_matched = True
         accounting.created += 1
         offer(

@@ -51,7 +51,7 @@ class Fanout:
     route: Route
     ephemeral_count: int
     own_only: dict[str, None] | None  # ephemeral receivers with No Local: these do not get what they publish themselves
-    has_own: bool  # an ephemeral receiver has No Local in some of its subscriptions only; see `route_for`
+    own: dict[str, Receiver]  # what a session is given of its own where some, but not all, of its matches say No Local
     groups: tuple[SharedGroup, ...]  # ascending by shared filter
     is_plain: bool  # ephemeral receivers and nothing else: one item for the edges is all there is to do
 
@@ -60,15 +60,15 @@ class Fanout:
         route: Route,
         ephemeral_count: int,
         own_only: dict[str, None] | None,
-        has_own: bool,
+        own: dict[str, Receiver],
         groups: tuple[SharedGroup, ...],
     ) -> None:
         self.route = route
         self.ephemeral_count = ephemeral_count
         self.own_only = own_only
-        self.has_own = has_own
+        self.own = own
         self.groups = groups
-        is_same_for_all = own_only is None and not has_own and not groups and not route.replicated
+        is_same_for_all = own_only is None and not own and not groups and not route.replicated
         self.is_plain = ephemeral_count > 0 and is_same_for_all
 
 
@@ -132,17 +132,11 @@ class Subscriptions:
 
     def route_for(self, fanout: Fanout, publisher: str) -> Route:
         """The route of a message of `publisher`, who is given less of its own where No Local says so [MQTT-3.8.3-3]."""
-        if not fanout.has_own:
+        own = fanout.own.get(publisher)
+        if own is None or not own.is_ephemeral:
             return fanout.route
-        receivers: list[Receiver] = []
-        is_other = False
-        for receiver in fanout.route.receivers:
-            if receiver.own is not None and receiver.client_id == publisher:
-                receivers.append(receiver.own)
-                is_other = True
-            else:
-                receivers.append(receiver)
-        return self._new_route(tuple(receivers), fanout.route.replicated) if is_other else fanout.route
+        receivers = [own if receiver.client_id == publisher else receiver for receiver in fanout.route.receivers]
+        return self._new_route(tuple(receivers), fanout.route.replicated)
 
     # Changes.
 
@@ -249,19 +243,21 @@ class Subscriptions:
         ephemeral: list[Receiver] = []
         replicated: list[Receiver] = []
         own_only: dict[str, None] = {}
-        has_own = False
+        own: dict[str, Receiver] = {}
         for client_id in sorted(by_client):
             receiver = _receiver(by_client[client_id])
+            others = [match for match in by_client[client_id] if not match[0].no_local]
+            if 0 < len(others) < len(by_client[client_id]):
+                own[client_id] = _receiver(others)
             if not receiver.is_ephemeral:
                 replicated.append(receiver)
                 continue
             ephemeral.append(receiver)
-            has_own = has_own or receiver.own is not None
             if receiver.no_local:
                 own_only[client_id] = None
         route = self._new_route(tuple(ephemeral), tuple(replicated))
         route.has_shared = bool(groups)
-        fanout = Fanout(route, len(ephemeral), own_only or None, has_own, tuple(groups))
+        fanout = Fanout(route, len(ephemeral), own_only or None, own, tuple(groups))
         self._keep(topic_name, fanout)
         return fanout
 
@@ -325,16 +321,6 @@ def split_shared(topic_filter: str) -> tuple[str, str]:
 
 
 def _receiver(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
-    """What one session wants by all its matching subscriptions, and of its own messages by those without No Local."""
-    receiver = _joined(matches)
-    if len(matches) > 1 and not receiver.no_local:
-        others = [match for match in matches if not match[0].no_local]
-        if len(others) < len(matches):
-            receiver.own = _joined(others)  # [MQTT-3.8.3-3]
-    return receiver
-
-
-def _joined(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
     """All matching subscriptions of one session in one: one copy, with the greatest granted QoS [MQTT-3.3.4-2]."""
     record, conn_epoch = matches[0]
     qos = record.qos
