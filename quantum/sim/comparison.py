@@ -39,8 +39,8 @@ def compare(model_effects: ModelEffects, effects: Effects) -> list[str]:
     for send in effects.sends:
         if isinstance(send, SendPublish):
             _differ(differences, "stamp of a send", model_effects.stamp_ms, send.stamp_ms)
-    ours_by_client = sorted(model_effects.sends, key=_client_of)
-    _differ_in_list(differences, "send", ours_by_client, sorted(sends, key=_client_of))
+    ours_by_client = sorted(model_effects.sends, key=_client_and_kind)
+    _differ_in_list(differences, "send", ours_by_client, sorted(sends, key=_client_and_kind))
     return differences
 
 
@@ -152,6 +152,6 @@ def _send(send: SendPublish | SendPubrel) -> tuple[Any, ...]:
     return ("pubrel", send.client_id, send.conn_epoch, send.edge, send.conn_id, send.packet_id)
 
 
-def _client_of(send: tuple[Any, ...]) -> str:
-    client_id: str = send[1]
-    return client_id
+def _client_and_kind(send: tuple[Any, ...]) -> tuple[str, str]:
+    """PUBLISH and PUBREL may overtake each other; each kind keeps its own order. 4.6"""
+    return send[1], send[0]

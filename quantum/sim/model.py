@@ -204,11 +204,11 @@ class Model:
         if session.expiry_s != NEVER_S:
             session.ends_ms = self.now_ms + session.expiry_s * 1000
         if session.will is not None:
-            # The earlier of the Will Delay and the end of the Session. [MQTT-3.1.2-8]
+            # At the earlier of the end of its delay and the end of the Session, which `_end` sees to. [MQTT-3.1.2-8]
             if session.will.delay_s == 0:
                 self._publish_will(session)
-            else:
-                session.will_due_ms = self.now_ms + min(session.will.delay_s, _finite(session.expiry_s)) * 1000
+            elif session.will.delay_s < _finite(session.expiry_s):
+                session.will_due_ms = self.now_ms + session.will.delay_s * 1000
 
     def _publish_will(self, session: SessionModel) -> None:
         will = session.will
@@ -224,21 +224,25 @@ class Model:
             session.client_id,
             self._deadline(will.message_expiry_s),
         )
-        if message.retain and self._refuses_retained(message) == "":
+        if message.retain:
+            if self._refuses_retained(message):
+                return  # refused like any other PUBLISH; there is only nobody to tell
             self._retain(message)
         self._route(message)
 
     def _end(self, session: SessionModel) -> None:
-        """Its Will is published at the latest now; what it was owed of shared messages goes to other members."""
-        self._publish_will(session)
+        """What it was owed of shared messages goes to other members; then its Will, which so never reaches itself."""
         del self.sessions[session.client_id]
         for topic_filter in session.subscriptions:
             self._forget_empty_group(topic_filter)
         for held in session.queue:
-            if held.shared and not self._is_expired(held.message) and self._members(held.shared):
+            # A QoS 2 message stays with the member it was chosen for. [MQTT-4.8.2-5]
+            may_move = held.shared and held.qos == 1 and not self._is_expired(held.message)
+            if may_move and self._members(held.shared):
                 self._deliver_shared(held.message, held.shared)
             else:
                 self.dropped.append("session_ended")
+        self._publish_will(session)
 
     # Subscriptions.
 
@@ -307,7 +311,8 @@ class Model:
         if not message.payload:
             return ""
         others = [kept for name, kept in self.retained.items() if name != message.topic_name]
-        if len(others) + 1 > self.policy.retained_messages_max:
+        is_new = message.topic_name not in self.retained
+        if is_new and len(others) + 1 > self.policy.retained_messages_max:
             return "retained_messages_max"
         if sum(kept.size() for kept in others) + message.size() > self.policy.retained_bytes_max:
             return "retained_bytes_max"

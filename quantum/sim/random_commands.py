@@ -1,0 +1,191 @@
+"""Random entries for one partition, meant to be nasty: few names, many collisions, and knowledge of what is going on.
+
+The generator is told what each entry led to, so that it can speak with live connection epochs and packet identifiers —
+and, now and then, with stale ones.
+"""
+
+from typing import Final, final
+
+from quantum.core.broker.commands import (
+    CLOSED_NORMALLY,
+    CLOSED_WITH_WILL,
+    NEVER_S,
+    ON_PUBACK,
+    ON_PUBCOMP,
+    ON_PUBREC,
+    AcknowledgeDelivery,
+    CloseSession,
+    Command,
+    DropDelivery,
+    Entry,
+    OpenEdge,
+    OpenSession,
+    PublishMessage,
+    ReleaseMessage,
+    SetPolicy,
+    SubscribeSession,
+    UnsubscribeSession,
+)
+from quantum.core.broker.effects import Effects, SendPublish, SessionOpened
+from quantum.core.broker.message import Message
+from quantum.core.causes import CLIENT_PACKET_TOO_LARGE
+from quantum.core.mqtt.packets import NO_EXPIRY, Subscription, Will
+from quantum.core.prng import Prng
+
+_CLIENT_IDS: Final = ("a", "b", "c", "d", "e")
+_TOPIC_NAMES: Final = ("x", "x/y", "x/y/z", "w/y", "/x", "$SYS/x", "x/", "w")
+_TOPIC_FILTERS: Final = ("x", "x/y", "+", "#", "x/#", "+/y", "x/+/z", "+/+", "/+", "$SYS/#", "x/+", "w/y")
+_SHARED_FILTERS: Final = ("$share/g/x/#", "$share/g/+", "$share/h/x/#", "$share/h/#", "$share/g/x/y")
+_EXPIRIES_S: Final = (0, 0, 1, 5, 30, 600, NEVER_S)
+_DELAYS_S: Final = (0, 0, 1, 5, 60)
+_MESSAGE_EXPIRIES_S: Final = (NO_EXPIRY, NO_EXPIRY, NO_EXPIRY, 1, 3, 20)
+_STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
+_RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
+
+# How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
+_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 2, 1)
+_OPEN_SESSION: Final = 0
+_CLOSE_SESSION: Final = 1
+_SUBSCRIBE: Final = 2
+_UNSUBSCRIBE: Final = 3
+_PUBLISH: Final = 4
+_RELEASE: Final = 5
+_ACKNOWLEDGE: Final = 6
+_DROP: Final = 7
+_OPEN_EDGE: Final = 8
+
+
+@final
+class RandomCommands:
+    """An endless sequence of entries. Ask for one with `next_entry`, tell what followed with `on_effects`."""
+
+    def __init__(self, prng: Prng) -> None:
+        self._prng = prng
+        self._stamp_ms = 1_000_000
+        self._entry = Entry(0, [])
+        self._epochs: dict[str, int] = {}  # client id → the last conn_epoch it was given
+        self._was_ephemeral: dict[str, bool] = {}
+        self._incarnations: dict[int, int] = {}
+        self._sent: dict[str, list[tuple[int, int]]] = {}  # client id → (packet id, qos) it was sent, the latest last
+        self._message_count = 0
+        self._conn_count = 0
+
+    def next_entry(self) -> Entry:
+        """The next entry: mostly one or two commands, sometimes none. Its time may stand still or go back a little."""
+        prng = self._prng
+        self._stamp_ms += _STEPS_MS[prng.below(len(_STEPS_MS))]
+        stamp_ms = self._stamp_ms - (prng.below(2_000) if prng.chance(1, 10) else 0)
+        commands = [self._command() for _ in range(prng.choice_index([1, 8, 4, 2, 1]))]
+        self._entry = Entry(stamp_ms, commands)
+        return self._entry
+
+    def on_effects(self, effects: Effects) -> None:
+        """What the last entry led to."""
+        for command, result in zip(self._entry.commands, effects.results, strict=True):
+            if isinstance(command, OpenSession) and isinstance(result, SessionOpened):
+                self._epochs[command.client_id] = result.conn_epoch
+                self._was_ephemeral[command.client_id] = result.is_ephemeral
+        for send in effects.sends:
+            if isinstance(send, SendPublish) and send.packet_id:
+                sent = self._sent.setdefault(send.client_id, [])
+                sent.append((send.packet_id, send.qos))
+                del sent[:-8]
+
+    # Private.
+
+    def _command(self) -> Command:
+        prng = self._prng
+        kind = prng.choice_index(list(_WEIGHTS))
+        if kind == _OPEN_SESSION:
+            return self._open_session()
+        if kind == _OPEN_EDGE:
+            edge = 1 + prng.below(2)
+            self._incarnations[edge] = max(1, self._incarnations.get(edge, 0) + prng.below(3) - 1)
+            return OpenEdge(edge, self._incarnations[edge])
+        client_id = _CLIENT_IDS[prng.below(len(_CLIENT_IDS))]
+        epoch = self._epoch(client_id)
+        if kind == _CLOSE_SESSION:
+            how = CLOSED_WITH_WILL if prng.chance(2, 3) else CLOSED_NORMALLY
+            # DISCONNECT may not set an expiry where CONNECT set none [§3.14.2.2.2], so 0 is what it may say anywhere.
+            return CloseSession(client_id, epoch, how, 0 if prng.chance(1, 6) else -1)
+        if kind == _SUBSCRIBE:
+            subscriptions = [self._subscription() for _ in range(1 + prng.below(2))]
+            return SubscribeSession(client_id, epoch, subscriptions, prng.below(4))
+        if kind == _UNSUBSCRIBE:
+            return UnsubscribeSession(client_id, epoch, [self._subscription().topic_filter])
+        if kind == _PUBLISH:
+            return self._publish(client_id, epoch)
+        if kind == _RELEASE:
+            return ReleaseMessage(client_id, epoch, 1 + prng.below(4))
+        if kind == _ACKNOWLEDGE:
+            return self._acknowledge(client_id, epoch)
+        if kind == _DROP:
+            return DropDelivery(client_id, epoch, self._packet_id(client_id)[0], CLIENT_PACKET_TOO_LARGE.number)
+        return self._policy()
+
+    def _epoch(self, client_id: str) -> int:
+        epoch = self._epochs.get(client_id, 0)
+        if self._prng.chance(1, 25):
+            return max(0, epoch - self._prng.below(4))
+        return epoch
+
+    def _open_session(self) -> OpenSession:
+        prng = self._prng
+        client_id = _CLIENT_IDS[prng.below(len(_CLIENT_IDS))]
+        expiry_s = _EXPIRIES_S[prng.below(len(_EXPIRIES_S))]
+        self._conn_count += 1
+        will: Will | None = None
+        if prng.chance(1, 2):
+            delay_s = _DELAYS_S[prng.below(len(_DELAYS_S))]
+            message_expiry_s = _MESSAGE_EXPIRIES_S[prng.below(len(_MESSAGE_EXPIRIES_S))]
+            topic_name = _TOPIC_NAMES[prng.below(len(_TOPIC_NAMES))]
+            payload = self._payload()
+            will = Will(topic_name, payload, prng.below(3), prng.chance(1, 3), b"", delay_s, message_expiry_s)
+        receive_maximum = _RECEIVE_MAXIMA[prng.below(len(_RECEIVE_MAXIMA))]
+        edge = 1 + prng.below(2)
+        return OpenSession(client_id, prng.chance(1, 5), expiry_s, receive_maximum, edge, self._conn_count, will)
+
+    def _subscription(self) -> Subscription:
+        prng = self._prng
+        qos = prng.below(3)
+        if prng.chance(1, 3):
+            topic_filter = _SHARED_FILTERS[prng.below(len(_SHARED_FILTERS))]
+            return Subscription(topic_filter, qos, False, prng.chance(1, 2), prng.below(3))
+        topic_filter = _TOPIC_FILTERS[prng.below(len(_TOPIC_FILTERS))]
+        return Subscription(topic_filter, qos, prng.chance(1, 4), prng.chance(1, 2), prng.below(3))
+
+    def _publish(self, client_id: str, epoch: int) -> PublishMessage:
+        prng = self._prng
+        retain = prng.chance(1, 3)
+        qos = prng.below(3) if retain else 1 + prng.below(2)  # QoS 0 is logged for retained messages only
+        topic_name = _TOPIC_NAMES[prng.below(len(_TOPIC_NAMES))]
+        expiry_s = _MESSAGE_EXPIRIES_S[prng.below(len(_MESSAGE_EXPIRIES_S))]
+        message = Message(topic_name, self._payload(), qos, retain, b"", expiry_s, client_id)
+        is_logged = qos == 2 and not self._was_ephemeral.get(client_id, True)
+        return PublishMessage(epoch, 1 + prng.below(4) if is_logged else 0, message)
+
+    def _payload(self) -> bytes:
+        self._message_count += 1
+        return b"" if self._prng.chance(1, 8) else b"m%d" % self._message_count
+
+    def _packet_id(self, client_id: str) -> tuple[int, int]:
+        sent = self._sent.get(client_id, [])
+        if not sent or self._prng.chance(1, 15):
+            return 1 + self._prng.below(10), 1 + self._prng.below(2)
+        return sent[self._prng.below(len(sent))]
+
+    def _acknowledge(self, client_id: str, epoch: int) -> AcknowledgeDelivery:
+        prng = self._prng
+        packet_id, qos = self._packet_id(client_id)
+        if prng.chance(1, 20):
+            qos = 3 - qos
+        step = ON_PUBACK if qos == 1 else (ON_PUBREC if prng.chance(1, 2) else ON_PUBCOMP)
+        return AcknowledgeDelivery(client_id, epoch, packet_id, step, 0x80 if prng.chance(1, 12) else 0)
+
+    def _policy(self) -> SetPolicy:
+        prng = self._prng
+        if prng.chance(1, 2):
+            return SetPolicy(100, 100, 100, 10_000, 100, 10_000)
+        return SetPolicy(
+            2 + prng.below(4), 1 + prng.below(5), 1 + prng.below(6), 20 + prng.below(40), 1 + prng.below(4), 60
+        )
