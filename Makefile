@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 WORKERS ?= 2
-SEEDS ?= 200
+SEEDS ?= 500
 RUN_ARGS ?=
 
 .PHONY: run test check format sim mutants conformance bench fuzz compiled slow ci clean
@@ -29,7 +29,7 @@ sim: $(STAMP)  ## the simulator over SEEDS seeds; SEEDS=100000 for a night
 	$(BIN)/quantum sim --seeds 1..$(SEEDS) --jobs $(WORKERS)
 
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
-	$(BIN)/quantum sim mutants
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py
 
 conformance: $(STAMP)  ## real clients against a real broker on real sockets
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
@@ -41,7 +41,7 @@ fuzz: $(STAMP)  ## property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --timeout=1800 tests/core
 
 slow: $(STAMP)  ## the tests that `make test` leaves out
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/conformance --ignore=tests/bench
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/conformance --ignore=tests/bench --ignore=tests/sim/test_mutants.py
 
 compiled: $(STAMP)  ## the core compiled by mypyc, outside the source tree, and its tests against it
 	bash tests/compiled.sh $(BIN)

@@ -70,6 +70,7 @@ class BrokerConnection:
         self._transport: Transport | None = None
         self._backoff = Backoff(random.Random())
         self._was_open = False
+        self._early: list[Packet] = []  # came in one piece with CONNACK: what a resumed session was owed
         self._unanswered: list[Publish] = []  # when the connection was lost; a try that fails keeps them
 
     def open(self, patience_s: float) -> None:
@@ -94,6 +95,9 @@ class BrokerConnection:
         """
         transport = self._transport
         assert transport is not None
+        if self._early:
+            early, self._early = self._early, []
+            return early, False
         try:
             self.mqtt.tick(_now_ms())
             self._send(transport)
@@ -168,9 +172,11 @@ class BrokerConnection:
     def _await_connack(self) -> Connack:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while time.monotonic() < deadline:
-            for packet in self.poll(0.2)[0]:
+            packets = self.poll(0.2)[0]
+            for position, packet in enumerate(packets):
                 if isinstance(packet, Connack):
                     self._check_connack(packet)
+                    self._early = packets[position + 1 :]
                     return packet
         self._drop()
         raise ConnectionLost(f"{self.identity.address}: no CONNACK within {CONNECT_TIMEOUT_S:g} s")
@@ -212,6 +218,7 @@ class BrokerConnection:
             transport.send(data)
 
     def _drop(self) -> None:
+        self._early = []
         if self._transport is not None:
             self._transport.close()
             self._transport = None
