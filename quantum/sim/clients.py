@@ -119,7 +119,9 @@ class Client:
         "closed_ms",
         "connack_count",
         "finds_retained",
+        "has_left",
         "is_prompt",
+        "left_half_open",
         "link",
         "needs_clean",
         "plan",
@@ -143,6 +145,8 @@ class Client:
         self.connack_count = 0
         self.needs_clean = False
         self.is_prompt = False  # acknowledges at once
+        self.has_left = False  # for good
+        self.left_half_open = False  # and the node could not notice
         self.finds_retained = False  # collects retained messages at the end
         self.retained: dict[str, bytes] = {}
         self.wills_due: list[bytes] = []  # of connections that ended without DISCONNECT
@@ -275,6 +279,14 @@ class Client:
         assert self.link is not None
         self._network.client_close(self.link)
         self._forget_connection()
+
+    def leave(self) -> None:
+        """Go without a word, and never come back."""
+        self.has_left = True
+        self.session.has_left = True
+        if self.link is not None:
+            self.left_half_open = self.link.is_half_open
+            self.drop()
 
     def ping(self) -> None:
         """Send PINGREQ."""

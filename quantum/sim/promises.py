@@ -71,6 +71,7 @@ class Session:
     is_known: bool = False  # the server said that it has it, and nothing unknown happened since
     may_exist: bool = False  # some CONNECT may have made it
     never_expires: bool = False
+    has_left: bool = False  # its client does not come back: nothing reaches it any more
     intervals: list[_Interval] = field(default_factory=list)
     # Topic Filter → greatest QoS it was asked with, and from where on no new match may come
     attempted: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -414,7 +415,7 @@ class Promises:
         found: list[tuple[Session, Published, _Interval]] = []
         for session in self.sessions.values():
             standing = [i for i in session.intervals if i.asked_to_end == OPEN_END and i.qos > 0]
-            if not standing:
+            if not standing or session.has_left:
                 continue
             for message in self.published.values():
                 if not message.acked_at or message.expiry_s != NO_EXPIRY or message.key.startswith(DELETE):

@@ -168,11 +168,9 @@ def _settle(world: World) -> None:
     world.calm()
     start_us = scheduler.now_us
     world.run_until(start_us + QUIET_US)
-    while not promises.violations and not all(
-        behaviour.client.is_settled and behaviour.has_said_last for behaviour in world.behaviours
-    ):
+    while not promises.violations and not all(behaviour.is_done for behaviour in world.behaviours):
         if scheduler.now_us > start_us + SETTLE_US:
-            late = [b.client for b in world.behaviours if not (b.client.is_settled and b.has_said_last)]
+            late = [behaviour.client for behaviour in world.behaviours if not behaviour.is_done]
             promises.violate(
                 "L2",
                 f"everything healed at {start_us // 1000} ms",
@@ -189,6 +187,7 @@ def _settle(world: World) -> None:
     reader = world.add_client(_reader_plan(len(world.clients)))
     reader.finds_retained = True
     world.behaviours[-1].is_quiet = True
+    world.behaviours[-1].leaves = False
     world.behaviours[-1].has_said_last = True
     world.run_until(scheduler.now_us + READ_US)
     if not promises.violations:
@@ -196,6 +195,7 @@ def _settle(world: World) -> None:
             promises.violate("L2", "the node serves everybody", "a new client could not subscribe in 3 s")
         promises.finish(["monitor"])
         promises.check_retained(reader.plan.client_id, reader.retained)
+        world.look_inside()
 
 
 def _reader_plan(number: int) -> ClientPlan:

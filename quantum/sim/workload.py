@@ -133,15 +133,22 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
 class Behaviour:
     """Decides for one client."""
 
-    __slots__ = ("_burst_max", "_offline_weight", "_prng", "client", "has_said_last", "is_quiet")
+    __slots__ = ("_burst_max", "_offline_weight", "_prng", "client", "has_said_last", "is_quiet", "leaves")
 
     def __init__(self, client: Client, prng: Prng, burst_max: int) -> None:
         self.client = client
         self._prng = prng
         self._burst_max = burst_max
         self._offline_weight = prng.below(8)
+        # Nothing may be owed to a member for ever, and the monitor is there for everything.
+        self.leaves = prng.chance(1, 6) and client.plan.number > 0 and not client.plan.share_group
         self.is_quiet = False
         self.has_said_last = False  # the one message of the quiet period
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing is to come from this client any more."""
+        return self.client.has_left or (self.client.is_settled and self.has_said_last)
 
     def think_us(self) -> int:
         """How long until the client acts again."""
@@ -152,6 +159,11 @@ class Behaviour:
     def act(self, now_ms: int) -> bytes:
         """Do one thing. Returns the will that a DISCONNECT of this step takes back, b"" for none."""
         client = self.client
+        if client.has_left:
+            return b""
+        if self.is_quiet and self.leaves:
+            client.leave()
+            return b""
         client.release_acks()
         if client.state == OFFLINE:
             if self.is_quiet or self._prng.below(self._offline_weight + 1) == 0:

@@ -14,7 +14,7 @@ from quantum.core.node.node import Node
 from quantum.core.node.outputs import Outputs
 from quantum.core.prng import Prng
 from quantum.core.wal.requests import DiskDone, DiskRequest
-from quantum.sim import nemesis, trace
+from quantum.sim import autopsy, nemesis, trace
 from quantum.sim.clients import Client, ClientPlan
 from quantum.sim.disk import DiskOptions, SimDisk
 from quantum.sim.nemesis import Fault
@@ -75,6 +75,7 @@ class Stats:
     refusal_count: int = 0
     turn_count: int = 0
     recovery_count: int = 0
+    replay_count: int = 0  # states compared with what the disk gives
     faults: dict[str, int] = field(default_factory=dict)
 
 
@@ -84,6 +85,7 @@ class World:
 
     __slots__ = (
         "_armed",
+        "_autopsy",
         "_conn_count",
         "_conns",
         "_farewells",
@@ -129,6 +131,7 @@ class World:
         self._order = prng.stream("order")
         self._turn_prng = prng.stream("turns")
         self._start_prng = prng.stream("starts")
+        self._autopsy = prng.stream("autopsy")
         self.options = options
         self._node_config = node_config
         self.scheduler = Scheduler(prng.stream("ties"))
@@ -214,6 +217,17 @@ class World:
         for behaviour in self.behaviours:
             behaviour.is_quiet = True
             behaviour.client.is_prompt = True
+
+    def look_inside(self) -> None:
+        """The checks for when nothing is under way."""
+        node = self._node
+        if node is None or not self.is_ready:
+            self.promises.violate("L2", "everything healed long ago", "the node is not ready")
+            return
+        image = self.disk.durable_image()
+        self.trace.record(self.scheduler.now_us, trace.STATE, 0, 0, node.partition.digest())
+        self.stats.replay_count += autopsy.check_replay(node, image, self._node_config.storage, self.promises)
+        autopsy.check_leaks(node, self.clients, self.promises)
 
     @property
     def node(self) -> Node | None:
@@ -380,6 +394,8 @@ class World:
         if not self._is_up:
             return
         self.stats.crash_count += 1
+        if self._node is not None and self._pending_rot is None and self._autopsy.chance(1, 4):
+            autopsy.check_durable(self._node, self.disk.durable_image(), self._node_config.storage, self.promises)
         self._is_up = False
         self.is_ready = False
         self._node = None
@@ -486,7 +502,8 @@ class World:
         if will_key and link is not None:
             self._farewells[link.number] = (will_key, 0)
         if client.wills_due:
-            if client.plan.will_delay_s == 0:
+            is_final = client.has_left and not client.left_half_open and self.promises.is_time_even
+            if client.plan.will_delay_s == 0 or is_final:
                 for key in client.wills_due:
                     self.promises.on_will_due(key)
             client.wills_due = []
