@@ -269,7 +269,7 @@ class Model:
         options = subscribed.options
         for topic_name in sorted(self.retained):
             message = self.retained[topic_name]
-            if not matches(options.topic_filter, topic_name):
+            if not matches(options.topic_filter, topic_name) or self._is_expired(message):
                 continue
             if options.no_local and message.publisher == session.client_id:
                 continue  # [MQTT-3.8.3-3]
@@ -367,8 +367,9 @@ class Model:
             if full:
                 self.dropped.append(full)
                 return
+            is_first = not session.queue
             session.queue.append(held)
-            self._send_what_fits(session)
+            self._send_what_fits(session, held if is_first else None)
 
     def _full(self, session: SessionModel, message: Application) -> str:
         held = session.held()
@@ -404,8 +405,11 @@ class Model:
                 return
         self.dropped.append("shared_group_empty")
 
-    def _send_what_fits(self, session: SessionModel) -> None:
-        """Into the window go first the messages in flight that this connection has not seen, then the queue."""
+    def _send_what_fits(self, session: SessionModel, fresh: Held | None = None) -> None:
+        """Into the window go first the messages in flight that this connection has not seen, then the queue.
+
+        Onward delivery of the `fresh` one can begin at once, so that even an interval of 0 has not passed.
+        """
         while session.conn_epoch and session.window_used() < session.receive_maximum:  # [MQTT-3.3.4-9]
             unsent = [held for held in session.inflight if not held.is_sent]
             if unsent:
@@ -413,7 +417,7 @@ class Model:
                 self._send_publish(session, unsent[0], True)  # [MQTT-3.3.1-1], [MQTT-4.6.0-1]
             elif session.queue:
                 held = session.queue.pop(0)
-                if self._is_expired(held.message):
+                if held is not fresh and self._is_expired(held.message):
                     self.dropped.append("message_expired")  # [MQTT-3.3.2-5]
                     continue
                 held.packet_id = self._next_packet_id(session)

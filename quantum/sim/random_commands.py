@@ -38,12 +38,12 @@ _TOPIC_FILTERS: Final = ("x", "x/y", "+", "#", "x/#", "+/y", "x/+/z", "+/+", "/+
 _SHARED_FILTERS: Final = ("$share/g/x/#", "$share/g/+", "$share/h/x/#", "$share/h/#", "$share/g/x/y")
 _EXPIRIES_S: Final = (0, 0, 1, 5, 30, 600, NEVER_S)
 _DELAYS_S: Final = (0, 0, 1, 5, 60)
-_MESSAGE_EXPIRIES_S: Final = (NO_EXPIRY, NO_EXPIRY, NO_EXPIRY, 1, 3, 20)
+_MESSAGE_EXPIRIES_S: Final = (NO_EXPIRY, NO_EXPIRY, NO_EXPIRY, 0, 1, 3, 20)
 _STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
 _RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
 
 # How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
-_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 2, 1)
+_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 2, 2)
 _OPEN_SESSION: Final = 0
 _CLOSE_SESSION: Final = 1
 _SUBSCRIBE: Final = 2
@@ -65,6 +65,8 @@ class RandomCommands:
         self._entry = Entry(0, [])
         self._epochs: dict[str, int] = {}  # client id → the last conn_epoch it was given
         self._was_ephemeral: dict[str, bool] = {}
+        self._connected: dict[str, None] = {}
+        self._may_be_tight = prng.stream("policy").chance(1, 2)
         self._incarnations: dict[int, int] = {}
         self._sent: dict[str, list[tuple[int, int]]] = {}  # client id → (packet id, qos) it was sent, the latest last
         self._message_count = 0
@@ -85,6 +87,9 @@ class RandomCommands:
             if isinstance(command, OpenSession) and isinstance(result, SessionOpened):
                 self._epochs[command.client_id] = result.conn_epoch
                 self._was_ephemeral[command.client_id] = result.is_ephemeral
+                self._connected[command.client_id] = None
+            elif isinstance(command, CloseSession) and result == 0:
+                self._connected.pop(command.client_id, None)
         for send in effects.sends:
             if isinstance(send, SendPublish) and send.packet_id:
                 sent = self._sent.setdefault(send.client_id, [])
@@ -103,6 +108,8 @@ class RandomCommands:
             self._incarnations[edge] = max(1, self._incarnations.get(edge, 0) + prng.below(3) - 1)
             return OpenEdge(edge, self._incarnations[edge])
         client_id = _CLIENT_IDS[prng.below(len(_CLIENT_IDS))]
+        if client_id not in self._connected and self._connected and prng.chance(9, 10):
+            client_id = list(self._connected)[prng.below(len(self._connected))]
         epoch = self._epoch(client_id)
         if kind == _CLOSE_SESSION:
             how = CLOSED_WITH_WILL if prng.chance(2, 3) else CLOSED_NORMALLY
@@ -184,8 +191,8 @@ class RandomCommands:
 
     def _policy(self) -> SetPolicy:
         prng = self._prng
-        if prng.chance(1, 2):
+        if not self._may_be_tight or prng.chance(1, 4):
             return SetPolicy(100, 100, 100, 10_000, 100, 10_000)
         return SetPolicy(
-            2 + prng.below(4), 1 + prng.below(5), 1 + prng.below(6), 20 + prng.below(40), 1 + prng.below(4), 60
+            2 + prng.below(5), 1 + prng.below(6), 1 + prng.below(6), 10 + prng.below(40), 1 + prng.below(4), 40
         )

@@ -400,3 +400,17 @@ def test_time_never_goes_back() -> None:
     story.now_ms -= 5_000
     story.do()
     assert 11_000 == story.effects.stamp_ms
+
+
+def test_interval_of_zero_is_delivered_at_once_or_never() -> None:
+    # [MQTT-3.3.2-5]: onward delivery starts before the interval has passed, or the message is deleted.
+    story = Story()
+    story.open("s", 60)
+    story.open("p")
+    story.subscribe("s", Subscription("t", 1))
+    story.publish("p", "t", b"now", expiry_s=0)
+    assert [("s", "t", b"now", 1, 1, False)] == story.sent()
+    story.close("s")
+    story.publish("p", "t", b"late", expiry_s=0)
+    story.open("s", 60)
+    assert [("s", "t", b"now", 1, 1, True)] == story.sent()

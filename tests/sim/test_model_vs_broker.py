@@ -10,7 +10,7 @@ from quantum.sim.comparison import compare, compare_state
 from quantum.sim.model import Model
 from quantum.sim.random_commands import RandomCommands
 
-SEEDS = 300
+SEEDS = 400
 SEEDS_PER_CASE = 25
 ENTRIES = 80
 
