@@ -316,7 +316,7 @@ class Promises:
 
     def _stood_at(self, session: Session, message: Published) -> bool:
         return any(
-            interval.begin < message.sent_at < interval.asked_to_end
+            interval.begin < message.sent_at and interval.asked_to_end == OPEN_END
             for interval in session.intervals
             if is_match(interval.topic_filter, message.topic_name)
         )

@@ -186,7 +186,7 @@ def _settle(world: World) -> None:
             break
     reader = world.add_client(_reader_plan(len(world.clients)))
     reader.finds_retained = True
-    world.behaviours[-1].is_quiet = True
+    world.behaviours[-1].begin_quiet(promises.now_ms)
     world.behaviours[-1].leaves = False
     world.behaviours[-1].has_said_last = True
     world.run_until(scheduler.now_us + READ_US)

@@ -14,6 +14,8 @@ from quantum.sim.clients import CONNECTING, OFFLINE, Client, ClientPlan
 NEVER_S: Final = 0xFFFFFFFF
 CONNACK_TIMEOUT_MS: Final = 4_000
 ANSWER_TIMEOUT_MS: Final = 8_000
+PING_MS: Final = 1_000  # of silence, before a quiet client asks whether the server is there
+STALLED_MS: Final = 5_000  # of silence from a server that is asked all the time
 QUIET_THINK_US: Final = 250_000
 
 # What a client may do; indexes into `action_weights`.
@@ -133,7 +135,17 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
 class Behaviour:
     """Decides for one client."""
 
-    __slots__ = ("_burst_max", "_offline_weight", "_prng", "client", "has_said_last", "is_quiet", "leaves")
+    __slots__ = (
+        "_burst_max",
+        "_offline_weight",
+        "_prng",
+        "client",
+        "has_said_last",
+        "is_quiet",
+        "is_stalled",
+        "leaves",
+        "quiet_ms",
+    )
 
     def __init__(self, client: Client, prng: Prng, burst_max: int) -> None:
         self.client = client
@@ -142,8 +154,16 @@ class Behaviour:
         self._offline_weight = prng.below(8)
         # Nothing may be owed to a member for ever, and the monitor is there for everything.
         self.leaves = prng.chance(1, 6) and client.plan.number > 0 and not client.plan.share_group
+        self.is_stalled = False  # in the quiet period, and yet the server does not answer
+        self.quiet_ms = 0  # when that began
         self.is_quiet = False
         self.has_said_last = False  # the one message of the quiet period
+
+    def begin_quiet(self, now_ms: int) -> None:
+        """Come back, finish what is open, and stay."""
+        self.is_quiet = True
+        self.quiet_ms = now_ms
+        self.client.is_prompt = True
 
     @property
     def is_done(self) -> bool:
@@ -177,16 +197,18 @@ class Behaviour:
         if client.open_count and waited_ms > ANSWER_TIMEOUT_MS:
             client.drop()
             return b""
+        if self.is_quiet and min(waited_ms, now_ms - self.quiet_ms) > STALLED_MS:
+            self.is_stalled = True
         if self.is_quiet:
-            self._stay()
+            self._stay(waited_ms)
             return b""
         return self._choose()
 
-    def _stay(self) -> None:
+    def _stay(self, waited_ms: int) -> None:
         if not self.has_said_last:
             self.has_said_last = True
             self.client.publish()
-        elif not self.client.is_settled or self._prng.chance(1, 4):
+        elif not self.client.is_settled or waited_ms > PING_MS:
             self.client.ping()
 
     def _choose(self) -> bytes:

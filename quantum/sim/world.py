@@ -215,8 +215,7 @@ class World:
         self.disk.disarm()
         self._armed = None
         for behaviour in self.behaviours:
-            behaviour.is_quiet = True
-            behaviour.client.is_prompt = True
+            behaviour.begin_quiet(self.promises.now_ms)
 
     def look_inside(self) -> None:
         """The checks for when nothing is under way."""
@@ -394,7 +393,7 @@ class World:
         if not self._is_up:
             return
         self.stats.crash_count += 1
-        if self._node is not None and self._pending_rot is None and self._autopsy.chance(1, 4):
+        if self._node is not None and self.is_ready and self._autopsy.chance(1, 4):
             autopsy.check_durable(self._node, self.disk.durable_image(), self._node_config.storage, self.promises)
         self._is_up = False
         self.is_ready = False
@@ -507,6 +506,12 @@ class World:
                 for key in client.wills_due:
                     self.promises.on_will_due(key)
             client.wills_due = []
+        if behaviour.is_stalled:
+            self.promises.violate(
+                "L2",
+                f"{client.plan.client_id} is connected, everything is healed and the node runs",
+                f"it got no byte since {client.since_ms} ms, though it sent PINGREQ",
+            )
         self._check_farewells()
         self.trace.record(now_us, trace.CLIENT_ACTION, number, client.state, b"")
         self.scheduler.push(now_us + behaviour.think_us(), CLIENT_DUE, number)
