@@ -63,6 +63,7 @@ class Answers:
         connection = waiter.connection
         then = waiter.then
         if then == ACK_PUBLISH:
+            connection.publishes_open -= 1
             self._inbound.on_publish_answered(connection)
             if connection.state != OPEN:
                 return
@@ -92,6 +93,7 @@ class Answers:
         """A PUBLISH the edge refused, in its turn."""
         connection = waiter.connection
         is_qos2 = waiter.then != REFUSE_PUBLISH
+        connection.publishes_open -= 1
         self._inbound.on_publish_answered(connection)
         if is_qos2:
             self._forget_received(connection, waiter.packet_id)
@@ -123,8 +125,9 @@ class Answers:
             self._fanout.mark(connection)
 
     def _on_received(self, connection: EdgeConnection, packet_id: int, result: Result) -> None:
+        self._inbound.on_publish_answered(connection)
         if isinstance(result, Refused):
-            self._inbound.on_publish_answered(connection)
+            connection.publishes_open -= 1
             self._forget_received(connection, packet_id)
             if connection.state == OPEN:
                 self._refuse_publish(connection, packet_id, result.cause, True)

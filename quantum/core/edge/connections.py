@@ -43,6 +43,7 @@ class EdgeConnection:
         "out",
         "peer",
         "publishes_open",
+        "publishes_unanswered",
         "queue",
         "received",
         "retains_open",
@@ -70,6 +71,7 @@ class EdgeConnection:
         self.session_expiry_s = 0
         # From the client.
         self.publishes_open = 0  # QoS 1 and 2 messages not yet answered for good
+        self.publishes_unanswered = 0  # of those, the ones without a PUBACK or PUBREC: they need nothing of the client
         self.retains_open = 0  # QoS 0 messages on their way through the log
         self.received: dict[int, bool] | None = None  # QoS 2 of an ephemeral session: id → its PUBREC was sent
         # Towards the client.

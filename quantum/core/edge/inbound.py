@@ -132,6 +132,7 @@ class Inbound:
         if qos == 2 and not self._is_new_qos2(connection, packet.packet_id):
             return
         connection.publishes_open += 1
+        connection.publishes_unanswered += 1
         if connection.publishes_open > config.receive_maximum:
             self._on_window_full(connection)
         self._fanout.ledger.received += 1
@@ -150,21 +151,25 @@ class Inbound:
         )
 
     def _on_window_full(self, connection: EdgeConnection) -> None:
-        """v5.0 clients were told the Receive Maximum; older ones are read again when half of it is answered."""
+        """v5.0 clients were told the Receive Maximum; older ones are read again when half of it is answered.
+
+        Only what the node answers by itself may pause a connection: waiting for a PUBREL from a client that is not read
+        would last for ever.
+        """
         if connection.wire.is_v5:
             raise ProtocolError(
                 f"more than {self._config.receive_maximum} unacknowledged PUBLISH packets",
                 "MQTT-3.3.4-9",
                 reason_code=0x93,
             )
-        if not connection.is_paused:
+        if not connection.is_paused and connection.publishes_unanswered > self._config.receive_maximum:
             connection.is_paused = True
             self.pauses.append(connection.conn_id)
 
     def on_publish_answered(self, connection: EdgeConnection) -> None:
-        """A QoS 1 or 2 PUBLISH no longer counts against the Receive Maximum."""
-        connection.publishes_open -= 1
-        if connection.is_paused and connection.publishes_open <= self._config.receive_maximum >> 1:
+        """A QoS 1 or 2 PUBLISH has its PUBACK or PUBREC."""
+        connection.publishes_unanswered -= 1
+        if connection.is_paused and connection.publishes_unanswered <= self._config.receive_maximum >> 1:
             connection.is_paused = False
             self.resumes.append(connection.conn_id)
 
@@ -250,7 +255,7 @@ class Inbound:
         if was_received:
             assert received is not None
             del received[packet_id]
-            self.on_publish_answered(connection)
+            connection.publishes_open -= 1
         if not connection.is_ephemeral:
             command = ReleaseMessage(connection.client_id, connection.conn_epoch, packet_id)
             self.batch.add(command, Waiter(connection, COMPLETE_PUBLISH, packet_id))
