@@ -80,6 +80,17 @@ class Subscriber:
             client.subscribe([("kill/1/#", 1), ("kill/2/#", 2)])
 
 
+class KeepsPubrel(mqtt.Client):
+    """paho, less one of its faults: when two attempts to reconnect follow each other, it forgets that it has sent PUBREL
+    and publishes the message anew, which no broker can tell from a new message. [MQTT-4.3.3-5]"""
+
+    def _messages_reconnect_reset_out(self) -> None:
+        released = [m for m in self._out_messages.values() if m.state == mqtt.mqtt_ms_resend_pubrel]
+        super()._messages_reconnect_reset_out()
+        for message in released:
+            message.state = mqtt.mqtt_ms_resend_pubrel
+
+
 class Publisher:
     """Publishes numbered messages at QoS 1 and 2 and remembers which were acknowledged."""
 
@@ -90,8 +101,9 @@ class Publisher:
         self.is_stopping = threading.Event()
         self._room = threading.Semaphore(WINDOW)
         self._by_mid: dict[int, str] = {}
+        self._early: set[int] = set()  # acknowledged before `publish` returned their identifier
         self._lock = threading.Lock()
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, f"publisher-{number}", clean_session=False)
+        self.client = KeepsPubrel(mqtt.CallbackAPIVersion.VERSION2, f"publisher-{number}", clean_session=False)
         self.client.max_inflight_messages_set(WINDOW)
         self.client.on_publish = self._on_publish
         self.client.reconnect_delay_set(1, 1)
@@ -106,14 +118,21 @@ class Publisher:
                 continue
             qos = 1 + self.sent % 2
             text = f"{self.number}:{qos}:{self.sent:07d}"
+            info = self.client.publish(f"kill/{qos}/{self.number}", text, qos)
             with self._lock:
-                info = self.client.publish(f"kill/{qos}/{self.number}", text, qos)
-                self._by_mid[info.mid] = text
+                if info.mid in self._early:
+                    self._early.remove(info.mid)
+                    self.acknowledged.add(text)
+                else:
+                    self._by_mid[info.mid] = text
             self.sent += 1
 
     def _on_publish(self, _client: mqtt.Client, _user: object, mid: int, *_rest: object) -> None:
         with self._lock:
-            self.acknowledged.add(self._by_mid.pop(mid))
+            if mid in self._by_mid:
+                self.acknowledged.add(self._by_mid.pop(mid))
+            else:
+                self._early.add(mid)
         self._room.release()
 
     def stop(self, deadline: float) -> None:
