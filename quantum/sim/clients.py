@@ -106,6 +106,8 @@ class Client:
         "_in_open",
         "_in_qos2",
         "_last_id",
+        "_last_link",
+        "_last_will_key",
         "_network",
         "_next_number",
         "_out",
@@ -157,6 +159,8 @@ class Client:
         self._requests: dict[int, _Request] = {}
         self._held_acks: list[Packet] = []
         self._last_id = 0
+        self._last_link: Link | None = None
+        self._last_will_key = b""
         self._next_number = 0
         self._server_window = RECEIVE_MAXIMUM_DEFAULT
         self._sent_clean = False
@@ -190,7 +194,7 @@ class Client:
         plan = self.plan
         if self.link is not None:
             self._forget_connection()
-        self.link = self._network.open(plan.number)
+        self.link = self._last_link = self._network.open(plan.number)
         self.state = CONNECTING
         self.since_ms = self._promises.now_ms
         self._framer = Framer(PACKET_BYTES_LIMIT)
@@ -216,6 +220,7 @@ class Client:
         self._will_count += 1
         self._will_key = f"will {self.plan.client_id} {self._will_count}".encode()
         topic_name = f"will/{self.plan.client_id}"
+        self._last_will_key = self._will_key
         self._promises.on_will_sent(self._will_key, topic_name)
         return Will(topic_name, self._will_key, QOS_1, False, delay_s=self.plan.will_delay_s)
 
@@ -284,8 +289,10 @@ class Client:
         """Go without a word, and never come back."""
         self.has_left = True
         self.session.has_left = True
+        if self._last_link is not None and self._last_link.is_half_open:
+            self.left_half_open = True
+            self._promises.on_will_unknown(self._last_will_key)
         if self.link is not None:
-            self.left_half_open = self.link.is_half_open
             self.drop()
 
     def ping(self) -> None:

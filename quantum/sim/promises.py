@@ -365,6 +365,12 @@ class Promises:
         if will.opened_at:
             will.must_come = True
 
+    def on_will_unknown(self, payload: bytes) -> None:
+        """The server has no way to notice the end of that connection before its keep alive does."""
+        if payload:
+            self._wills[payload].must_come = False
+            self._wills[payload].opened_at = 0
+
     def on_will_removed(self, payload: bytes, why: str) -> None:
         """The server surely took note of a DISCONNECT with reason code 0."""
         will = self._wills[payload]
