@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "PUBREL not repeated to a resumed session",
         "core/broker/outgoing.py",
-        "            effects.sends.append(_pubrel(session, packet_id))\n        elif window",
-        "            pass\n        elif window",
+        "        if copy.state == RELEASED:\n            effects.sends.append(",
+        "        if copy.state == RELEASED:\n            str(",
     ),
     Mutant(
         "segment deleted before its snapshot",
