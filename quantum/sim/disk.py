@@ -23,6 +23,7 @@ from quantum.core.wal.requests import (
 )
 
 SECTOR: Final = 512
+PAGE: Final = 4096
 TEMPORARY_SUFFIX: Final = ".tmp"
 LANES: Final = (0, 1)
 ROT_FREE: Final = 3  # the last synced batches never rot: the very last cannot be told from a torn one
@@ -213,7 +214,7 @@ class SimDisk:
                 self._keep(inode, [sector for sector, clock in inode.dirty.items() if clock < limit])
             self._keep_journal([op for op in self._journal if op[0] < limit])
         else:
-            group = 8 if self._prng.chance(1, 4) else 1  # 4 KiB pages or single sectors
+            group = PAGE // SECTOR if self._prng.chance(1, 4) else 1  # pages or single sectors
             share = self._prng.below(5)
             for inode in inodes:
                 drawn: dict[int, bool] = {}
@@ -419,11 +420,14 @@ class SimDisk:
             self._unlink(name)
 
     def _stop_inside(self, job: _Job) -> None:
-        """A kill inside a step: a write may stop at any byte, a list of deletions at any name, a rename not at all."""
+        """A kill inside a step: a write may stop at any page, a list of deletions at any name, a rename not at all."""
         request = job.request
         if job.step == 0 and isinstance(request, AppendLog) and not self._failure:
             inode = self._names.get(request.name)
-            size = self._prng.below(len(request.data) + 1)
+            # A kernel copies page by page and looks for the signal in between.
+            end = request.offset + len(request.data)
+            ends = [*range((request.offset // PAGE + 1) * PAGE, end, PAGE), end, request.offset]
+            size = ends[self._prng.below(len(ends))] - request.offset
             if inode is not None and size and request.offset + len(request.data) <= len(inode.data):
                 self._clock = inode.write(request.offset, request.data[:size], self._clock)
         elif job.step == 0 and isinstance(request, DeleteFiles):

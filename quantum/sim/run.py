@@ -179,7 +179,7 @@ def _settle(world: World) -> None:
             return
         world.run_until(scheduler.now_us + STEP_US)
     # Long queues take their time; what is owed is late when nothing moves any more.
-    while not promises.violations and promises.owed():
+    while not promises.violations and (promises.owed() or world.is_draining()):
         count = promises.delivery_count
         world.run_until(scheduler.now_us + STALLED_US)
         if count == promises.delivery_count:

@@ -15,7 +15,7 @@ from quantum.core.node.outputs import Outputs
 from quantum.core.prng import Prng
 from quantum.core.wal.requests import DiskDone, DiskRequest
 from quantum.sim import autopsy, nemesis, trace
-from quantum.sim.clients import Client, ClientPlan
+from quantum.sim.clients import ONLINE, Client, ClientPlan
 from quantum.sim.disk import DiskOptions, SimDisk
 from quantum.sim.nemesis import Fault
 from quantum.sim.network import Link, Network, NetworkOptions
@@ -216,6 +216,16 @@ class World:
         self._armed = None
         for behaviour in self.behaviours:
             behaviour.begin_quiet(self.promises.now_ms)
+
+    def is_draining(self) -> bool:
+        """The node holds messages for clients that are connected."""
+        node = self._node
+        if node is None:
+            return False
+        views = [
+            node.partition.session_view(client.plan.client_id) for client in self.clients if client.state == ONLINE
+        ]
+        return any(view.get("queued_messages") or view.get("inflight_messages") for view in views)
 
     def look_inside(self) -> None:
         """The checks for when nothing is under way."""
