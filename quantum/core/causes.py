@@ -70,9 +70,6 @@ QOS_NOT_SUPPORTED: Final = Cause(14, "qos_not_supported", 0x9B, "above mqtt.qos_
 RETAIN_NOT_SUPPORTED: Final = Cause(15, "retain_not_supported", 0x9A, "mqtt.retain_available is off")
 WILDCARD_NOT_SUPPORTED: Final = Cause(16, "wildcard_not_supported", 0xA2, "mqtt.wildcard_available is off")
 SHARED_NOT_SUPPORTED: Final = Cause(17, "shared_not_supported", 0x9E, "mqtt.shared_available is off")
-SUBSCRIPTION_IDS_NOT_SUPPORTED: Final = Cause(
-    18, "subscription_ids_not_supported", 0xA1, "Subscription Identifiers are not available"
-)
 PAYLOAD_FORMAT_INVALID: Final = Cause(
     19, "payload_format_invalid", 0x99, "the payload is not the UTF-8 that its Payload Format Indicator promises"
 )
@@ -137,7 +134,6 @@ SHUTTING_DOWN: Final = Cause(71, "shutting_down", 0x8B, "the node is shutting do
 DISK_FAILED: Final = Cause(
     72, "disk_failed", 0x88, "a write or fsync failed; this process acknowledges nothing more; see /readyz"
 )
-ADMIN_CLOSED: Final = Cause(73, "admin_closed", 0x98, "an operator closed the session")
 HANDSHAKE_FAILED: Final = Cause(74, "handshake_failed", 0x87, "the TLS or WebSocket handshake failed")
 
 ALL_CAUSES: Final[tuple[Cause, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Cause))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final, final
 
+from quantum.core.causes import HANDSHAKE_FAILED
 from quantum.core.events import Event
 from quantum.core.node.node import Node
 from quantum.core.node.storage import Identity
@@ -175,7 +176,9 @@ class _Process:
             self._failed.set_result(None)
 
     def _on_handshake_failed(self, listener: str, peer: str, text: str) -> None:
-        self._log.write([Event("handshake_failed", 20, None, {"listener": listener, "peer": peer, "detail": text})])
+        self._log.write(
+            [Event("handshake_failed", 20, HANDSHAKE_FAILED, {"listener": listener, "peer": peer, "detail": text})]
+        )
 
     def _watch_certificates(self, loop: asyncio.AbstractEventLoop) -> None:
         seconds = self._config.number("tls.reload_s")

@@ -150,6 +150,8 @@ class SubscribeSession:
 @final
 @dataclass(slots=True)
 class UnsubscribeSession:
+    """UNSUBSCRIBE, whole."""
+
     client_id: str
     conn_epoch: int
     topic_filters: list[str]

@@ -108,6 +108,8 @@ class Subscribed:
 @final
 @dataclass(slots=True, eq=False)
 class Unsubscribed:
+    """UNSUBACK may go: a reason code for each filter, 0x11 where there was no subscription."""
+
     reason_codes: list[int]
 
 

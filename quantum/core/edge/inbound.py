@@ -23,6 +23,7 @@ from quantum.core.causes import (
     SHARED_NOT_SUPPORTED,
     TOPIC_FILTER_INVALID,
     TOPIC_NAME_INVALID,
+    UNKNOWN_PACKET_ID,
     WILDCARD_NOT_SUPPORTED,
     Cause,
 )
@@ -267,13 +268,15 @@ class Inbound:
         if was_known or not connection.wire.is_v5:
             connection.out.append(PUBCOMP_HEAD + U16[packet_id])
         else:
-            connection.wire.send(Pubcomp(packet_id, 0x92))
+            self._causes.count(UNKNOWN_PACKET_ID, 1)
+            connection.wire.send(Pubcomp(packet_id, UNKNOWN_PACKET_ID.reason_code))
         self._fanout.mark(connection)
 
     def answer_unknown_pubrec(self, connection: EdgeConnection, packet_id: int) -> None:
         """PUBREL all the same, so that the client can end the exchange. 4.3.3"""
+        self._causes.count(UNKNOWN_PACKET_ID, 1)
         if connection.wire.is_v5:
-            connection.wire.send(Pubrel(packet_id, 0x92))
+            connection.wire.send(Pubrel(packet_id, UNKNOWN_PACKET_ID.reason_code))
         else:
             connection.out.append(PUBREL_HEAD + U16[packet_id])
         self._fanout.mark(connection)

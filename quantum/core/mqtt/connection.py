@@ -213,9 +213,7 @@ class ServerConnection:
                     packet_id = (data[name_end] << 8) | data[name_end + 1]
                     if packet_id:
                         packets.append(
-                            Publish(
-                                known, data[body:end], (first >> 1) & 3, first & 1 == 1, first & 8 == 8, packet_id
-                            )
+                            Publish(known, data[body:end], (first >> 1) & 3, first & 1 == 1, first & 8 == 8, packet_id)
                         )
                         pos = end
                         continue
@@ -384,7 +382,19 @@ class ServerConnection:
         return data
 
 
-_FROM_CLIENT: Final = {1: True, 3: True, 4: True, 5: True, 6: True, 7: True, 8: True, 10: True, 12: True, 14: True, 15: True}
+_FROM_CLIENT: Final = {
+    1: True,
+    3: True,
+    4: True,
+    5: True,
+    6: True,
+    7: True,
+    8: True,
+    10: True,
+    12: True,
+    14: True,
+    15: True,
+}
 
 
 def hop_properties(expiry_s: int, alias: int, subscription_ids: tuple[int, ...]) -> bytes:

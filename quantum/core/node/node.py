@@ -9,7 +9,7 @@ from quantum.core.admin.admin import Admin, NodeStatus
 from quantum.core.broker.commands import Command, Entry, OpenEdge, encode_entry
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
-from quantum.core.causes import DISK_FAILED, PENDING_MAX, SHUTTING_DOWN, TURN_BYTES_MAX
+from quantum.core.causes import DISK_FAILED, NOT_READY, PENDING_MAX, SHUTTING_DOWN, TURN_BYTES_MAX
 from quantum.core.edge.edge import Edge
 from quantum.core.edge.pending import Batch, Pending
 from quantum.core.events import Event
@@ -235,10 +235,10 @@ class Node:
             return []
         storage = self._storage
         if self._state == FAILED:
-            return [f"disk_failed: {storage.failure}"]
+            return [f"{DISK_FAILED.id}: {storage.failure}"]
         if self._state in (STOPPING, STOPPED):
-            return ["shutting_down"]
-        return [f"not_ready: replayed {storage.replay_applied} of {storage.replay_target} entries"]
+            return [SHUTTING_DOWN.id]
+        return [f"{NOT_READY.id}: replayed {storage.replay_applied} of {storage.replay_target} entries"]
 
     def _set_deadline(self, inputs: Inputs, out: Outputs, wants_turn: bool) -> None:
         if self._state >= STOPPED:
