@@ -51,6 +51,7 @@ def fork_helper(root: str, keep_fds: list[int]) -> Helper:
 
 def encode_request(request: DiskRequest) -> bytes:
     """A background frame."""
+    body: tuple[object, ...]
     if isinstance(request, ListFiles):
         body = (_LIST, request.number)
     elif isinstance(request, ReadFile):

@@ -8,7 +8,7 @@ connections that stand go on, and a broken new file changes nothing.
 import os
 import ssl
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, cast, final
 
 from quantum.core.node.inputs import Accepted
 from quantum.io.connections import LayerError
@@ -179,10 +179,11 @@ def common_name(tls: ssl.SSLObject) -> str:
     certificate = tls.getpeercert()
     if not certificate:
         return ""
-    for group in certificate.get("subject", ()):
-        for name, value in group:  # type: ignore[misc]
+    subject = cast(tuple[tuple[tuple[str, str], ...], ...], certificate.get("subject", ()))
+    for group in subject:
+        for name, value in group:
             if name == "commonName":
-                return str(value)
+                return value
     return ""
 
 
