@@ -153,8 +153,11 @@ class FileStore:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _list(self) -> list[tuple[str, int]]:
+        # What a killed process renamed may be in the cache only; the core deletes other files because of what it finds
+        # here, so it must be durable first.
         files: list[tuple[str, int]] = []
         for directory, _, names in os.walk(self.root):
+            sync_directory(directory)
             inside = os.path.relpath(directory, self.root)
             for base in names:
                 name = base if inside == "." else f"{inside}/{base}"

@@ -299,6 +299,8 @@ class SimDisk:
         if isinstance(request, DeleteFiles):
             return self._delete(job, request)
         if isinstance(request, ListFiles):
+            self._keep_journal(self._journal)
+            self._journal = []
             listed = [(name, len(i.data)) for name, i in sorted(self._names.items())]
             return DiskDone(request.number, files=[item for item in listed if not item[0].endswith(TEMPORARY_SUFFIX)])
         return self._read(request)

@@ -14,7 +14,8 @@ BACKGROUND_LANE: Final = 1
 @final
 @dataclass(slots=True)
 class ListFiles:
-    """All files below the data directory, ascending by name, as `DiskDone.files`."""
+    """All files below the data directory, ascending by name, as `DiskDone.files`. Every directory is synced before, so
+    that what is listed is there after a power loss too."""
 
     number: int
     lane: int = LOG_LANE
