@@ -1,0 +1,71 @@
+"""Goal: a configuration that is wrong is told in one line that names source, key, what was found and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from quantum.io.config import KEYS, ConfigError, load_config, reference_toml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[mqtt]\nqos_maxx = 1\n", ["unknown key mqtt.qos_maxx", "did you mean mqtt.qos_max?"]),
+        ("[nothing]\nlike = 1\n", ["unknown key nothing.like", "config/quantum.toml"]),
+        ("[mqtt]\nqos_max = 3\n", ["mqtt.qos_max is 3", "allowed 0 to 2 QoS"]),
+        ('[mqtt]\nqos_max = "1"\n', ["mqtt.qos_max is '1'", "allowed 0 to 2 QoS"]),
+        ("[mqtt]\nqos_max = true\n", ["mqtt.qos_max is True", "allowed 0 to 2 QoS"]),
+        ("[mqtt]\nretain_available = 1\n", ["mqtt.retain_available is 1", "allowed true and false"]),
+        ('[durability]\nmode = "fast"\n', ["durability.mode is 'fast'", "allowed strict, relaxed"]),
+        ("[listeners]\nurls = []\n", ["listeners.urls is []", "allowed a list of texts"]),
+        ("[paths]\ndata_dir = 1\n", ["paths.data_dir is 1", "allowed a text"]),
+        ("[durability]\nsnapshot_log_bytes = 65536\n", ["durability.snapshot_log_bytes is 65536", "67108864"]),
+        ("[mqtt\n", ["not TOML"]),
+    ],
+)
+def test_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, parts: list[str]) -> None:
+    file = tmp_path / "q.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(file), {}, [], {})
+    said = str(caught.value)
+    assert str(file) in said
+    assert "\n" not in said
+    assert [] == [part for part in parts if part not in said], said
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings", "said"),
+    [
+        ({"QUANTUM_MQTT__QOS_MAX": "7"}, [], "environment QUANTUM_MQTT__QOS_MAX: mqtt.qos_max is 7"),
+        ({"QUANTUM_NONSENSE": "7"}, [], "unknown key nonsense"),
+        ({}, ["mqtt.qos_max"], "write KEY=VALUE"),
+        ({}, ["mqtt.qos_max=many"], "--set: mqtt.qos_max is 'many'"),
+        ({"QUANTUM_CONFIG": "/does/not/exist.toml"}, [], "/does/not/exist.toml: cannot be read"),
+    ],
+)
+def test_wrong_environment_or_setting_is_told(environment: dict[str, str], settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, environment, settings, {})
+    assert said in str(caught.value)
+
+
+def test_flag_wins_over_setting_over_environment_over_file(tmp_path: Path) -> None:
+    file = tmp_path / "q.toml"
+    file.write_text('[http]\nbind = "file"\n[mqtt]\nqos_max = 0\nreceive_maximum = 1\n', encoding="utf-8")
+    environment = {"QUANTUM_HTTP__BIND": "environment", "QUANTUM_MQTT__QOS_MAX": "1"}
+    config = load_config(str(file), environment, ["http.bind=setting"], {})
+    assert ("setting", 1, 1) == (
+        config.text("http.bind"),
+        config.number("mqtt.qos_max"),
+        config.number("mqtt.receive_maximum"),
+    )
+    assert "flag" == load_config(str(file), environment, ["http.bind=setting"], {"http.bind": "flag"}).text("http.bind")
+
+
+def test_reference_profile_is_generated_and_loads_to_the_defaults() -> None:
+    file = ROOT / "config" / "quantum.toml"
+    assert reference_toml() == file.read_text(encoding="utf-8")
+    assert {key.name: key.default for key in KEYS} == load_config(str(file), {}, [], {}).values
