@@ -97,6 +97,9 @@ class _Exchange(asyncio.Protocol):
             self._reactor.withdraw(self._asked)
 
     def data_received(self, data: bytes) -> None:
+        if self._timer is not None and self._transport is not None:
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, self._transport.abort)
         self._http.receive_data(data)
         self._advance()
 

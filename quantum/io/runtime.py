@@ -19,7 +19,15 @@ from quantum.io.data_lock import DataDirectoryInUse, lock_data_directory
 from quantum.io.disk import Disk, open_disk
 from quantum.io.event_log import LEVELS, EventLog
 from quantum.io.http import ManagementServer
-from quantum.io.listeners import Listener, ListenerError, ListenerUrl, check_exposure, parse_address, parse_url
+from quantum.io.listeners import (
+    Listener,
+    ListenerError,
+    ListenerUrl,
+    check_exposure,
+    is_loopback,
+    parse_address,
+    parse_url,
+)
 from quantum.io.reactor import Reactor
 from quantum.io.tls import CertificateError, CertificateFiles, TlsContexts
 
@@ -37,6 +45,7 @@ def run(config: Config) -> int:
         has_own = bool(config.text("tls.cert"))
         for url in urls:
             check_exposure(url, has_own_certificate=has_own, has_client_ca=bool(config.text("tls.client_ca")))
+        _check_management(config)
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)
         listeners = [Listener(url) for url in urls]
@@ -50,6 +59,16 @@ def run(config: Config) -> int:
     process = _Process(config, data_dir, disk, listeners, contexts)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(process.serve())
+
+
+def _check_management(config: Config) -> None:
+    """Management HTTP knows no identities, so only this machine may reach it. Raises: ConfigError, ListenerError."""
+    bind = config.text("http.bind")
+    if bind and not is_loopback(parse_address(bind)[0]):
+        raise ConfigError(
+            f"{config.source('http.bind')}: http.bind is {bind!r}, allowed loopback only: it has no authentication; "
+            "bind 127.0.0.1 and put a proxy that checks operators in front"
+        )
 
 
 def _say(text: str) -> None:

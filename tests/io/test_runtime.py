@@ -75,6 +75,9 @@ def test_serving_strangers_without_tls_is_refused_with_the_fix(tmp_path: Path) -
     done = run("--data-dir", str(tmp_path), "--listen", "tcp://0.0.0.0:0")
     assert 2 == done.returncode
     assert "tls://0.0.0.0:0 with tls.cert" in done.stderr
+    managed = run("--data-dir", str(tmp_path), "--listen", "tcp://127.0.0.1:0", "--http", "0.0.0.0:0")
+    assert (2, 1) == (managed.returncode, len(managed.stderr.splitlines()))
+    assert "http.bind is '0.0.0.0:0', allowed loopback only" in managed.stderr
 
 
 def test_taken_port_and_missing_certificate_are_one_line(node: BrokerProcess, tmp_path: Path) -> None:
