@@ -5,6 +5,8 @@ from typing import Final, final
 
 COMMAND: Final = 0  # data is for the state machine
 NO_OP: Final = 1  # a new leader's first entry: commits what earlier terms left. Raft §8
+MEMBERSHIP: Final = 2  # data is an encoded Membership; in force from the moment it is appended. thesis §4.3
+LOST: Final = 255  # never on disk or wire: what stood here is damaged, its term is unknown (0), its data empty
 
 
 @final
