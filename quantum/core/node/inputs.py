@@ -53,6 +53,7 @@ class Inputs:
     unblocked: list[int] = field(default_factory=list)
     disk_done: list[DiskDone] = field(default_factory=list)
     admin: list[AdminRequest] = field(default_factory=list)
+    peer_frames: list[bytes] = field(default_factory=list)  # from other nodes; who sent it stands inside
     stopping: bool = False  # the process was asked to end
 
     def clear(self) -> None:
@@ -64,4 +65,5 @@ class Inputs:
         self.unblocked = []
         self.disk_done = []
         self.admin = []
+        self.peer_frames = []
         self.stopping = False

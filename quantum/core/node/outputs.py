@@ -33,6 +33,7 @@ class Outputs:
     resumes: list[int] = field(default_factory=list)
     disk: list[DiskRequest] = field(default_factory=list)
     admin: list[AdminReply] = field(default_factory=list)
+    peer_frames: list[tuple[int, bytes]] = field(default_factory=list)  # (node number, frame)
     events: list[Event] = field(default_factory=list)
     deadline_ms: int = 0  # monotonic; call again by then even if nothing happens; 0 for no need
     is_ready: bool = False  # in the one turn in which the node begins to serve
@@ -46,6 +47,7 @@ class Outputs:
         self.resumes = []
         self.disk = []
         self.admin = []
+        self.peer_frames = []
         self.events = []
         self.deadline_ms = 0
         self.is_ready = False
