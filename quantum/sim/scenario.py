@@ -51,7 +51,7 @@ class FaultEvent:
     """One fault of a schedule: when, what, for how long, to whom.
 
     A fault that waits for a moment of the run (the next append of node 2) says so in its kind and args, never by a
-    time that was right in one run only.
+    time that was right in one run only. A fault whose node is not there, or is not in a state to suffer it, does nothing.
     """
 
     at_us: int
@@ -94,7 +94,7 @@ class Outcome:
     at_us: int = 0  # when the law was broken
     frozen: Scenario | None = None  # of a run that broke a law: itself, with nothing left to be drawn
     classes: tuple[str, ...] = ()  # fault classes that were on; each may go to `Scenario.off`
-    op_counts: tuple[int, ...] = ()  # operations begun, by client number
+    op_counts: tuple[int, ...] = ()  # operations drawn, left out or not, by client number
     tail: list[str] = field(default_factory=list)  # the last records of a run that broke a law
 
 
