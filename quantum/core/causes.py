@@ -80,6 +80,12 @@ SESSION_TAKEN_OVER: Final = Cause(
 )
 STALE_EPOCH: Final = Cause(23, "stale_epoch", 0x8E, "the session has a newer connection; this command changed nothing")
 UNKNOWN_PACKET_ID: Final = Cause(24, "unknown_packet_id", 0x92, "no exchange with this Packet Identifier is open")
+EDGE_STALE: Final = Cause(
+    25,
+    "edge_stale",
+    0x88,
+    "the node's edge is closed, has a newer incarnation, or this is not its next entry; nothing was changed",
+)
 # What a limit did.
 SESSIONS_MAX: Final = Cause(40, "sessions_max", 0x97, "the partition holds broker.sessions_max sessions")
 SUBSCRIPTIONS_MAX: Final = Cause(
@@ -128,6 +134,9 @@ PENDING_MAX: Final = Cause(
 TURN_BYTES_MAX: Final = Cause(
     55, "turn_bytes_max", 0x97, "the node works through node.turn_bytes_max bytes in one turn"
 )
+EDGES_MAX: Final = Cause(
+    56, "edges_max", 0x97, "the partition knows as many edges as it can; node numbers are never reused"
+)
 # What the node cannot do now.
 NOT_READY: Final = Cause(70, "not_ready", 0x88, "the node is replaying its log; see /readyz")
 SHUTTING_DOWN: Final = Cause(71, "shutting_down", 0x8B, "the node is shutting down; reconnect")
@@ -135,5 +144,28 @@ DISK_FAILED: Final = Cause(
     72, "disk_failed", 0x88, "a write or fsync failed; this process acknowledges nothing more; see /readyz"
 )
 HANDSHAKE_FAILED: Final = Cause(74, "handshake_failed", 0x87, "the TLS or WebSocket handshake failed")
+# What went wrong between nodes.
+PEER_FRAME_DAMAGED: Final = Cause(
+    80, "peer_frame_damaged", 0x00, "bytes from a peer that are no frame, or not the ones it sent; they were dropped"
+)
+PEER_FOREIGN_CLUSTER: Final = Cause(
+    81, "peer_foreign_cluster", 0x00, "a frame of another cluster; check the addresses of the peers"
+)
+PEER_VERSION_UNKNOWN: Final = Cause(
+    82, "peer_version_unknown", 0x00, "a frame of a version this node does not read; upgrade the older node"
+)
+PEER_MISDELIVERED: Final = Cause(
+    83, "peer_misdelivered", 0x00, "a frame for another node, or from this node's own number"
+)
+PEER_STALE_PROCESS: Final = Cause(
+    84, "peer_stale_process", 0x00, "a frame of a process that another one of the same node has replaced"
+)
+PEER_REMOVED: Final = Cause(85, "peer_removed", 0x00, "a frame of a node that is no member of the cluster any more")
+PEER_ITEM_REFUSED: Final = Cause(
+    86, "peer_item_refused", 0x00, "a part of a peer's frame that is not understood or concerns no group of this node"
+)
+EDGE_CLOSED: Final = Cause(
+    87, "edge_closed", 0x8B, "the cluster took this node for lost and ended its connections; reconnect"
+)
 
 ALL_CAUSES: Final[tuple[Cause, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Cause))

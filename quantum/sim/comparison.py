@@ -17,6 +17,7 @@ from quantum.core.broker.effects import (
     Subscribed,
 )
 from quantum.core.broker.message import Message
+from quantum.core.broker.state import BrokerState
 from quantum.sim.model import Model
 from quantum.sim.model_session import Delivery, ModelEffects, ModelResult, SessionModel
 
@@ -27,6 +28,9 @@ def compare(model_effects: ModelEffects, effects: Effects) -> list[str]:
     """The differences between the model's effects and the broker's; none if they agree."""
     differences: list[str] = []
     _differ(differences, "replicated time", model_effects.stamp_ms, effects.stamp_ms)
+    _differ(differences, "refusal of the entry", model_effects.is_refused, effects.is_refused)
+    _differ(differences, "edges opened", model_effects.edges_opened, effects.edges_opened)
+    _differ(differences, "edges closed", model_effects.edges_closed, effects.edges_closed)
     results = [_result(result) for result in effects.results]
     _differ(differences, "count of results", len(model_effects.results), len(results))
     for number, (ours, theirs) in enumerate(zip(model_effects.results, results, strict=False)):
@@ -55,6 +59,20 @@ def compare_state(model: Model, view_of: Callable[[str], dict[str, object]]) -> 
         for name, value in _view(model.sessions[client_id]).items():
             if view["is_connected"] or name not in _CONNECTED_ONLY:
                 _differ(differences, f"{name} of session {client_id}", value, view[name])
+    return differences
+
+
+def compare_edges(model: Model, state: BrokerState) -> list[str]:
+    """The differences between the model's edges and the broker's."""
+    differences: list[str] = []
+    for number in sorted(model.edges):
+        edge = model.edges[number]
+        ours = (edge.incarnation, edge.nonce, edge.is_open, edge.counted)
+        incarnation, nonce = state.edge_incarnation(number), state.edge_nonce(number)
+        theirs = (incarnation, nonce, state.is_edge_open(number), state.edge_forward_seq(number))
+        _differ(differences, f"edge {number}", ours, theirs)
+    open_edges = [(number, edge.incarnation) for number, edge in sorted(model.edges.items()) if edge.is_open]
+    _differ(differences, "open edges", open_edges, state.open_edges())
     return differences
 
 

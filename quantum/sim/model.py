@@ -10,10 +10,12 @@ from typing import Final, final
 
 from quantum.core.broker.commands import (
     CLOSED_WITH_WILL,
+    HOUSEKEEPING,
     NEVER_S,
     ON_PUBACK,
     ON_PUBREC,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     DropDelivery,
@@ -33,6 +35,7 @@ from quantum.sim.model_session import (
     AWAITS_PUBREC,
     Application,
     Delivery,
+    EdgeModel,
     Held,
     ModelEffects,
     ModelResult,
@@ -60,7 +63,7 @@ class Model:
         self.now_ms = 0
         self.last_epoch = 0
         self.policy = SetPolicy(_BOUNDLESS, _BOUNDLESS, _BOUNDLESS, _BOUNDLESS, _BOUNDLESS, _BOUNDLESS)
-        self.incarnations: dict[int, int] = {}
+        self.edges: dict[int, EdgeModel] = {}
         self.sessions: dict[str, SessionModel] = {}
         self.retained: dict[str, Application] = {}
         self.last_chosen: dict[str, str] = {}  # shared Topic Filter → the client id whose turn was last
@@ -73,9 +76,61 @@ class Model:
         self._effects = ModelEffects(self.now_ms)
         while self._fall_due():
             pass
-        for command in entry.commands:
-            self._effects.results.append(self._command(command))
+        if entry.edge == HOUSEKEEPING or self._is_due(entry):
+            for command in entry.commands:
+                self._effects.results.append(self._command(entry.edge, command))
+        elif not self._opens_edge(entry):
+            self._effects.is_refused = True
+            self._effects.results = [("refused", "edge_stale") for _ in entry.commands]
         return self._effects
+
+    # Edges.
+
+    def _is_due(self, entry: Entry) -> bool:
+        """Whether it is the next entry of an edge that is open, under the incarnation it is open as."""
+        edge = self.edges.get(entry.edge)
+        if edge is None or not edge.is_open or edge.incarnation != entry.incarnation:
+            return False
+        if entry.forward_seq != edge.counted + 1:
+            return False
+        edge.counted += 1
+        return True
+
+    def _opens_edge(self, entry: Entry) -> bool:
+        if entry.forward_seq != 0 or len(entry.commands) != 1:
+            return False
+        (command,) = entry.commands
+        if not isinstance(command, OpenEdge):
+            return False
+        if (command.edge, command.incarnation) != (entry.edge, entry.incarnation):
+            return False
+        edge = self.edges.get(command.edge, EdgeModel())
+        if command.incarnation != edge.incarnation + 1:
+            return False
+        if edge.is_open:
+            self._cut_edge(command.edge)
+        self.edges[command.edge] = EdgeModel(command.incarnation, command.nonce, True)
+        self._effects.edges_opened.append((command.edge, command.incarnation, command.nonce))
+        self._effects.results = [0]
+        return True
+
+    def _cut_edge(self, number: int) -> None:
+        """As if every connection of the edge was cut, in the order of the client ids."""
+        edge = self.edges[number]
+        edge.is_open = False
+        self._effects.edges_closed.append((number, edge.incarnation))
+        for client_id in sorted(self.sessions):
+            session = self.sessions.get(client_id)
+            if session is not None and session.conn_epoch and session.edge == number:
+                self._disconnect(session, True)
+
+    def _close_edge(self, sender: int, command: CloseEdge) -> ModelResult:
+        edge = self.edges.get(command.edge)
+        is_allowed = sender in (HOUSEKEEPING, command.edge)
+        if edge is None or not is_allowed or not edge.is_open or edge.incarnation != command.incarnation:
+            return ("refused", "edge_stale")
+        self._cut_edge(command.edge)
+        return 0
 
     # Time.
 
@@ -105,14 +160,20 @@ class Model:
 
     # Commands.
 
-    def _command(self, command: Command) -> ModelResult:
+    def _command(self, sender: int, command: Command) -> ModelResult:
+        if isinstance(command, CloseEdge):
+            return self._close_edge(sender, command)
+        if isinstance(command, OpenEdge):
+            return ("refused", "edge_stale")
         if isinstance(command, SetPolicy):
+            if sender != HOUSEKEEPING:
+                return ("refused", "edge_stale")
             self.policy = command
             return 0
-        if isinstance(command, OpenEdge):
-            return self._open_edge(command)
         if isinstance(command, OpenSession):
-            return self._open_session(command)
+            if sender not in self.edges or not self.edges[sender].is_open:
+                return ("refused", "edge_stale")
+            return self._open_session(sender, command)
         client_id = command.message.client_id if isinstance(command, PublishMessage) else command.client_id
         session = self.sessions.get(client_id)
         if session is None or command.conn_epoch == 0 or session.conn_epoch != command.conn_epoch:
@@ -137,23 +198,9 @@ class Model:
             return self._acknowledge(session, command)
         return self._drop_delivery(session, command)
 
-    def _open_edge(self, command: OpenEdge) -> int:
-        if command.incarnation > self.incarnations.get(command.edge, 0):
-            self.incarnations[command.edge] = command.incarnation
-            for client_id in sorted(self.sessions):
-                session = self.sessions.get(client_id)
-                if (
-                    session is not None
-                    and session.conn_epoch
-                    and session.edge == command.edge
-                    and session.incarnation < command.incarnation
-                ):
-                    self._disconnect(session, True)
-        return 0
-
     # Sessions begin and end.
 
-    def _open_session(self, command: OpenSession) -> ModelResult:
+    def _open_session(self, edge: int, command: OpenSession) -> ModelResult:
         old = self.sessions.get(command.client_id)
         if old is None and len(self.sessions) >= self.policy.sessions_max:
             return ("refused", "sessions_max")
@@ -176,8 +223,7 @@ class Model:
             session = SessionModel(command.client_id, self.last_epoch, command.expiry_s == 0)
             self.sessions[command.client_id] = session
         session.conn_epoch = self.last_epoch
-        session.edge = command.edge
-        session.incarnation = self.incarnations.get(command.edge, 0)
+        session.edge = edge
         session.conn_id = command.conn_id
         session.expiry_s = command.expiry_s
         session.receive_maximum = command.receive_maximum

@@ -1,4 +1,4 @@
-"""What the naive broker remembers and answers: messages, sessions and effects, in lists and plain tuples."""
+"""What the naive broker remembers and answers: messages, sessions, edges and effects, in lists and plain tuples."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -68,7 +68,6 @@ class SessionModel:
     is_ephemeral: bool
     conn_epoch: int = 0  # 0 while it is not connected
     edge: int = 0
-    incarnation: int = 0
     conn_id: int = 0
     expiry_s: int = 0
     receive_maximum: int = 0
@@ -91,6 +90,17 @@ class SessionModel:
 
 @final
 @dataclass(slots=True, eq=False)
+class EdgeModel:
+    """One edge that opened, or none yet."""
+
+    incarnation: int = 0
+    nonce: int = 0
+    is_open: bool = False
+    counted: int = 0  # its entries that counted under this incarnation
+
+
+@final
+@dataclass(slots=True, eq=False)
 class ModelEffects:
     """What follows from one entry, in plain tuples."""
 
@@ -99,6 +109,9 @@ class ModelEffects:
     closes: list[tuple[str, int, int, int, str]] = field(default_factory=list)
     deliveries: list[tuple[Application, Delivery]] = field(default_factory=list)
     sends: list[tuple[Any, ...]] = field(default_factory=list)
+    is_refused: bool = False
+    edges_opened: list[tuple[int, int, int]] = field(default_factory=list)
+    edges_closed: list[tuple[int, int]] = field(default_factory=list)
 
 
 def matches(topic_filter: str, topic_name: str) -> bool:

@@ -1,7 +1,8 @@
 """Random entries for one partition, meant to be nasty: few names, many collisions, and knowledge of what is going on.
 
 The generator is told what each entry led to, so that it can speak with live connection epochs and packet identifiers —
-and, now and then, with stale ones.
+and, now and then, with stale ones. Two edges speak; their entries are mostly due, sometimes repeated, ahead of their turn, or of
+an incarnation that is not open.
 """
 
 from typing import Final, final
@@ -9,11 +10,13 @@ from typing import Final, final
 from quantum.core.broker.commands import (
     CLOSED_NORMALLY,
     CLOSED_WITH_WILL,
+    HOUSEKEEPING,
     NEVER_S,
     ON_PUBACK,
     ON_PUBCOMP,
     ON_PUBREC,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     DropDelivery,
@@ -43,7 +46,7 @@ _STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
 _RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
 
 # How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
-_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 2, 2)
+_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 1)
 _OPEN_SESSION: Final = 0
 _CLOSE_SESSION: Final = 1
 _SUBSCRIBE: Final = 2
@@ -52,7 +55,15 @@ _PUBLISH: Final = 4
 _RELEASE: Final = 5
 _ACKNOWLEDGE: Final = 6
 _DROP: Final = 7
-_OPEN_EDGE: Final = 8
+
+# How likely each kind of entry is: an edge's in its turn, out of its turn, of another incarnation; opening, closing, policy.
+_ENTRY_WEIGHTS: Final = (80, 4, 2, 2, 2, 2)
+_OUT_OF_TURN: Final = 1
+_OTHER_INCARNATION: Final = 2
+_OPENING: Final = 3
+_CLOSING: Final = 4
+_SETTING_POLICY: Final = 5
+_EDGE_COUNT: Final = 2
 
 
 @final
@@ -62,12 +73,13 @@ class RandomCommands:
     def __init__(self, prng: Prng) -> None:
         self._prng = prng
         self._stamp_ms = 1_000_000
-        self._entry = Entry(0, [])
+        self._entry = Entry(0, HOUSEKEEPING, 0, 0, [])
         self._epochs: dict[str, int] = {}  # client id → the last conn_epoch it was given
         self._was_ephemeral: dict[str, bool] = {}
         self._connected: dict[str, None] = {}
         self._may_be_tight = prng.stream("policy").chance(1, 2)
-        self._incarnations: dict[int, int] = {}
+        self._incarnations: dict[int, int] = {}  # edge → its newest
+        self._counted: dict[int, int] = {}  # edge that is open → its entries that counted
         self._sent: dict[str, list[tuple[int, int]]] = {}  # client id → (packet id, qos) it was sent, the latest last
         self._message_count = 0
         self._conn_count = 0
@@ -77,12 +89,18 @@ class RandomCommands:
         prng = self._prng
         self._stamp_ms += _STEPS_MS[prng.below(len(_STEPS_MS))]
         stamp_ms = self._stamp_ms - (prng.below(2_000) if prng.chance(1, 10) else 0)
-        commands = [self._command() for _ in range(prng.choice_index([1, 8, 4, 2, 1]))]
-        self._entry = Entry(stamp_ms, commands)
+        self._entry = self._next(stamp_ms)
         return self._entry
 
     def on_effects(self, effects: Effects) -> None:
         """What the last entry led to."""
+        for edge, _ in effects.edges_closed:
+            del self._counted[edge]
+        for edge, incarnation, _ in effects.edges_opened:
+            self._incarnations[edge] = incarnation
+            self._counted[edge] = 0
+        if effects.forward_seq and not effects.is_refused and effects.edge in self._counted:
+            self._counted[effects.edge] = effects.forward_seq
         for command, result in zip(self._entry.commands, effects.results, strict=True):
             if isinstance(command, OpenSession) and isinstance(result, SessionOpened):
                 self._epochs[command.client_id] = result.conn_epoch
@@ -98,15 +116,45 @@ class RandomCommands:
 
     # Private.
 
+    def _next(self, stamp_ms: int) -> Entry:
+        prng = self._prng
+        kind = prng.choice_index(list(_ENTRY_WEIGHTS))
+        edge = 1 + prng.below(_EDGE_COUNT)
+        incarnation = self._incarnations.get(edge, 0)
+        forward_seq = self._counted.get(edge, 0) + 1
+        if kind == _SETTING_POLICY:
+            return Entry(stamp_ms, HOUSEKEEPING, 0, 0, [self._policy()])
+        if kind == _CLOSING:
+            sender = prng.below(1 + _EDGE_COUNT)
+            if prng.chance(1, 3):
+                incarnation = _beside(prng, incarnation)
+            closing = [CloseEdge(edge, incarnation), *self._commands()]
+            if sender == HOUSEKEEPING:
+                return Entry(stamp_ms, HOUSEKEEPING, 0, 0, closing)
+            forward_seq = self._counted.get(sender, 0) + 1
+            return Entry(stamp_ms, sender, self._incarnations.get(sender, 0), forward_seq, closing)
+        if kind == _OPENING or edge not in self._counted:
+            incarnation += 1
+            if prng.chance(1, 6):
+                incarnation = _beside(prng, incarnation)
+            opening: list[Command] = [OpenEdge(edge, incarnation, prng.below(100))]
+            if prng.chance(1, 12):
+                opening += self._commands()
+            return Entry(stamp_ms, edge, incarnation, 0 if prng.chance(11, 12) else forward_seq, opening)
+        if kind == _OUT_OF_TURN:
+            forward_seq = prng.below(forward_seq + 3)
+        elif kind == _OTHER_INCARNATION:
+            incarnation = _beside(prng, incarnation)
+        return Entry(stamp_ms, edge, incarnation, forward_seq, self._commands())
+
+    def _commands(self) -> list[Command]:
+        return [self._command() for _ in range(self._prng.choice_index([1, 8, 4, 2, 1]))]
+
     def _command(self) -> Command:
         prng = self._prng
         kind = prng.choice_index(list(_WEIGHTS))
         if kind == _OPEN_SESSION:
             return self._open_session()
-        if kind == _OPEN_EDGE:
-            edge = 1 + prng.below(2)
-            self._incarnations[edge] = max(1, self._incarnations.get(edge, 0) + prng.below(3) - 1)
-            return OpenEdge(edge, self._incarnations[edge])
         client_id = _CLIENT_IDS[prng.below(len(_CLIENT_IDS))]
         if client_id not in self._connected and self._connected and prng.chance(9, 10):
             client_id = list(self._connected)[prng.below(len(self._connected))]
@@ -149,8 +197,7 @@ class RandomCommands:
             payload = self._payload()
             will = Will(topic_name, payload, prng.below(3), prng.chance(1, 3), b"", delay_s, message_expiry_s)
         receive_maximum = _RECEIVE_MAXIMA[prng.below(len(_RECEIVE_MAXIMA))]
-        edge = 1 + prng.below(2)
-        return OpenSession(client_id, prng.chance(1, 5), expiry_s, receive_maximum, edge, self._conn_count, will)
+        return OpenSession(client_id, prng.chance(1, 5), expiry_s, receive_maximum, self._conn_count, will)
 
     def _subscription(self) -> Subscription:
         prng = self._prng
@@ -196,3 +243,8 @@ class RandomCommands:
         return SetPolicy(
             2 + prng.below(5), 1 + prng.below(6), 1 + prng.below(6), 10 + prng.below(40), 1 + prng.below(4), 40
         )
+
+
+def _beside(prng: Prng, incarnation: int) -> int:
+    """Another incarnation, one above or below."""
+    return incarnation - 1 if incarnation and prng.chance(1, 2) else incarnation + 1

@@ -124,8 +124,8 @@ MUTANTS = (
     Mutant(
         "edge forgotten at a restart",
         "core/broker/lifecycle.py",
-        "        if session.conn_epoch and session.edge == command.edge and session.incarnation < command.incarnation\n",
-        "        if session.conn_epoch and session.edge != command.edge\n",
+        "for session in partition.sessions.values() if session.conn_epoch and session.edge == edge]\n",
+        "for session in partition.sessions.values() if session.conn_epoch and session.edge != edge]\n",
     ),
     Mutant(
         "Receive Maximum of the client exceeded by one",

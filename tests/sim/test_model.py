@@ -6,11 +6,13 @@ import pytest
 from quantum.core.broker.commands import (
     CLOSED_NORMALLY,
     CLOSED_WITH_WILL,
+    HOUSEKEEPING,
     NEVER_S,
     ON_PUBACK,
     ON_PUBCOMP,
     ON_PUBREC,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     DropDelivery,
@@ -28,7 +30,7 @@ from quantum.core.broker.message import Message
 from quantum.core.broker.state import BrokerState
 from quantum.core.causes import CLIENT_PACKET_TOO_LARGE
 from quantum.core.mqtt.packets import NO_EXPIRY, Subscription, Will
-from quantum.sim.comparison import compare, compare_state
+from quantum.sim.comparison import compare, compare_edges, compare_state
 from quantum.sim.model import Model
 from quantum.sim.model_session import ModelEffects, ModelResult, matches
 
@@ -44,14 +46,26 @@ class Story:
         self.epochs: dict[str, int] = {}
         self.effects = ModelEffects(0)
 
-    def do(self, *commands: Command) -> ModelResult:
-        """One entry; returns its last result."""
+    def apply(self, entry: Entry) -> ModelResult:
+        """One entry as it is; returns its last result."""
         self.index += 1
-        entry = Entry(self.now_ms, list(commands))
         self.effects = self.model.apply(entry)
         effects = self.broker.apply(self.index, encode_entry(entry), None)
-        assert [] == compare(self.effects, effects) + compare_state(self.model, self.broker.session_view)
-        return self.effects.results[-1] if commands else 0
+        differences = compare(self.effects, effects) + compare_state(self.model, self.broker.session_view)
+        assert [] == differences + compare_edges(self.model, self.broker)
+        return self.effects.results[-1] if entry.commands else 0
+
+    def do(self, *commands: Command, edge: int = 1) -> ModelResult:
+        """One entry: of the leader for what is the leader's to say, else of an edge in its turn, opened at need."""
+        first = commands[0] if commands else None
+        if first is None or isinstance(first, SetPolicy | CloseEdge):
+            return self.apply(Entry(self.now_ms, HOUSEKEEPING, 0, 0, list(commands)))
+        if isinstance(first, OpenEdge):
+            return self.apply(Entry(self.now_ms, first.edge, first.incarnation, 0, list(commands)))
+        if not self.broker.is_edge_open(edge):
+            self.do(OpenEdge(edge, self.broker.edge_incarnation(edge) + 1, 1))
+        seq = self.broker.edge_forward_seq(edge) + 1
+        return self.apply(Entry(self.now_ms, edge, self.broker.edge_incarnation(edge), seq, list(commands)))
 
     def pass_s(self, seconds: int) -> None:
         self.now_ms += seconds * 1000
@@ -69,7 +83,7 @@ class Story:
     ) -> bool:
         """CONNECT; returns Session Present."""
         conn_id = self.index + 1
-        result = self.do(OpenSession(client_id, clean_start, expiry_s, receive_maximum, edge, conn_id, will))
+        result = self.do(OpenSession(client_id, clean_start, expiry_s, receive_maximum, conn_id, will), edge=edge)
         assert isinstance(result, tuple)
         self.epochs[client_id] = result[3]
         return bool(result[1])
@@ -371,7 +385,7 @@ def test_limits_refuse_and_drop() -> None:
     story.do(SetPolicy(2, 1, 2, 1000, 1, 1000))
     story.open("s", 60)
     story.open("p")
-    assert ("refused", "sessions_max") == story.do(OpenSession("x", False, 0, 1, 1, 99))
+    assert ("refused", "sessions_max") == story.do(OpenSession("x", False, 0, 1, 99))
     granted = story.subscribe("s", Subscription("t", 1), Subscription("u", 1), Subscription("t", 2))
     assert ("subscribed", [1, 0x97, 2], []) == granted
     story.publish("p", "t", retain=True)
@@ -383,15 +397,41 @@ def test_limits_refuse_and_drop() -> None:
 
 def test_new_incarnation_of_an_edge_cuts_what_the_old_one_held() -> None:
     story = Story()
-    story.do(OpenEdge(1, 1))
     story.open("w", edge=2)
     story.subscribe("w", Subscription("will", 1))
     story.open("s", 60, will=Will("will", b"gone", 1, False))
-    story.do(OpenEdge(1, 1))
+    assert ("refused", "edge_stale") == story.do(OpenEdge(1, 1, 5))
     assert [] == story.delivered()
-    story.do(OpenEdge(1, 2))
+    assert 0 == story.do(OpenEdge(1, 2, 5))
     assert [("w", b"gone", 1, False, ())] == story.delivered()
     assert 0 == story.model.sessions["s"].conn_epoch
+    assert [(1, 1)] == story.effects.edges_closed
+
+
+def test_closed_edge_is_cut_and_says_nothing_more() -> None:
+    story = Story()
+    story.open("w", edge=2)
+    story.subscribe("w", Subscription("will", 1))
+    story.open("s", 60, will=Will("will", b"gone", 1, False))
+    assert 0 == story.do(CloseEdge(1, 1))
+    assert [("w", b"gone", 1, False, ())] == story.delivered()
+    late = Entry(story.now_ms, 1, 1, 2, [CloseSession("w", story.epochs["w"], CLOSED_NORMALLY)])
+    assert ("refused", "edge_stale") == story.apply(late)
+    assert story.effects.is_refused
+    assert ("refused", "edge_stale") == story.do(CloseEdge(1, 1))
+
+
+def test_entry_counts_once_and_not_before_the_one_in_front_of_it() -> None:
+    story = Story()
+    story.open("p")
+    story.open("s", 60)
+    story.subscribe("s", Subscription("t", 1))
+    message = Message("t", b"m", 1, False, b"", NO_EXPIRY, "p")
+    counted = []
+    for forward_seq in (5, 4, 4, 3, 6, 5):
+        story.apply(Entry(story.now_ms, 1, 1, forward_seq, [PublishMessage(story.epochs["p"], 0, message)]))
+        counted.append(len(story.sent()))
+    assert [0, 1, 0, 0, 0, 1] == counted
 
 
 def test_time_never_goes_back() -> None:

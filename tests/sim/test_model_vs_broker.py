@@ -6,7 +6,7 @@ import pytest
 from quantum.core.broker.commands import Entry, encode_entry
 from quantum.core.broker.state import BrokerState
 from quantum.core.prng import Prng
-from quantum.sim.comparison import compare, compare_state
+from quantum.sim.comparison import compare, compare_edges, compare_state
 from quantum.sim.model import Model
 from quantum.sim.random_commands import RandomCommands
 
@@ -24,6 +24,7 @@ def first_difference(seed: int) -> tuple[list[str], list[Entry]]:
         past.append(entry)
         effects = state.apply(index, encode_entry(entry), None)
         differences = compare(model.apply(entry), effects) + compare_state(model, state.session_view)
+        differences += compare_edges(model, state)
         counts = state.counts()
         if (len(model.sessions), len(model.retained)) != (counts["sessions"], counts["retained_messages"]):
             differences.append(f"the model holds {len(model.sessions)} and {len(model.retained)}, the broker {counts}")

@@ -75,7 +75,7 @@ def _common_row(partition: Partition) -> tuple[Any, ...]:
         partition.stamp_ms,
         partition.last_epoch,
         partition.policy.to_row()[1:] if partition.has_policy else None,
-        sorted(partition.edges.items()),
+        partition.edges.to_rows(),
         partition.accounting.to_row(),
         [(name, groups[name].cursor) for name in sorted(groups) if groups[name].cursor],
     )
@@ -87,7 +87,7 @@ def _restore_common(partition: Partition, row: tuple[Any, ...]) -> dict[str, str
     if row[2] is not None:
         partition.policy = SetPolicy(*row[2])
         partition.has_policy = True
-    partition.edges = dict(row[3])
+    partition.edges.restore_rows(row[3])
     partition.accounting.restore_row(row[4])
     return dict(row[5])
 
@@ -127,7 +127,6 @@ def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, .
         session.expiry_s,
         session.conn_epoch,
         session.edge,
-        session.incarnation,
         session.conn_id,
         session.receive_maximum,
         None if will is None else _will_row(will),
@@ -147,28 +146,27 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
     session.expiry_s = row[3]
     session.conn_epoch = row[4]
     session.edge = row[5]
-    session.incarnation = row[6]
-    session.conn_id = row[7]
-    session.receive_maximum = row[8]
-    session.will = None if row[9] is None else Will(*row[9])
-    session.will_due_ms = row[10]
-    session.ends_ms = row[11]
-    for subscription_row in row[12]:
+    session.conn_id = row[6]
+    session.receive_maximum = row[7]
+    session.will = None if row[8] is None else Will(*row[8])
+    session.will_due_ms = row[9]
+    session.ends_ms = row[10]
+    for subscription_row in row[11]:
         record = SubscriptionRecord(session.client_id, *subscription_row)
         session.subscriptions[record.topic_filter] = record
-    for packet_id in row[13]:
+    for packet_id in row[12]:
         session.received.add(packet_id)
-    session.inflight.next_packet_id = row[14]
-    for packet_id, copy_row in row[15]:
+    session.inflight.next_packet_id = row[13]
+    for packet_id, copy_row in row[14]:
         copy = _copy_of(copy_row, messages)
         session.inflight.restore(packet_id, copy)
         session.held_bytes += copy.size
     session.inflight.on_restored()
-    for copy_row in row[16]:
+    for copy_row in row[15]:
         copy = _copy_of(copy_row, messages)
         session.queue.append(copy)
         session.held_bytes += copy.size
-    for packet_id in row[17]:
+    for packet_id in row[16]:
         session.inflight.released[packet_id] = None
     return session
 

@@ -1,10 +1,12 @@
 """What a partition can be told to do: the commands of its log, and their one encoding.
 
-An entry's data is msgpack `[stamp_ms, [row, row, ...]]`: the leader's time and one row per command, `[kind, field,
-...]`. Fields are only ever appended, so that a longer row stays readable. Every command of a connection carries
-`conn_epoch`, which is unique in the partition: a stale one changes nothing (law FENCE).
+An entry's data is a head of fixed size (the leader's time, and whose entry it is) and msgpack `[row, row, ...]`, one row
+per command, `[kind, field, ...]`. Fields are only ever appended, so that a longer row stays readable. An edge's entry
+counts once and in its turn; every command of a connection carries `conn_epoch`, which is unique in the partition. What
+is stale changes nothing (law FENCE).
 """
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -26,6 +28,12 @@ PUBLISH_MESSAGE: Final = 7
 RELEASE_MESSAGE: Final = 8
 ACKNOWLEDGE_DELIVERY: Final = 9
 DROP_DELIVERY: Final = 10
+CLOSE_EDGE: Final = 11
+
+HOUSEKEEPING: Final = 0  # in place of an edge: the leader's own entry, which no sequence orders
+
+_HEAD: Final = struct.Struct(">QIIQ")  # stamp_ms, edge, incarnation, forward_seq
+_STAMP: Final = struct.Struct(">Q")
 
 # How a connection ended, for its will. 3.1.2.5
 CLOSED_NORMALLY: Final = 0  # DISCONNECT 0x00: the will is removed
@@ -64,25 +72,42 @@ class SetPolicy:
 @final
 @dataclass(slots=True)
 class OpenEdge:
-    """A node's edge starts anew: every connection of its earlier incarnations is gone, as if cut."""
+    """A node's edge starts anew: every connection of its earlier incarnations is gone, as if cut.
+
+    Stands alone in an entry of that edge and incarnation with forward_seq 0. Of several processes that ask for the same
+    incarnation the first one gets it; which one that was is told by the nonce.
+    """
+
+    edge: int
+    incarnation: int  # the one after the newest, or the command is refused
+    nonce: int  # of the process
+
+    def to_row(self) -> tuple[Any, ...]:
+        return (OPEN_EDGE, self.edge, self.incarnation, self.nonce)
+
+
+@final
+@dataclass(slots=True)
+class CloseEdge:
+    """A node was silent for too long, or takes its leave: its connections are gone, as if cut, and so is what it had
+    still to say under this incarnation."""
 
     edge: int
     incarnation: int
 
     def to_row(self) -> tuple[Any, ...]:
-        return (OPEN_EDGE, self.edge, self.incarnation)
+        return (CLOSE_EDGE, self.edge, self.incarnation)
 
 
 @final
 @dataclass(slots=True)
 class OpenSession:
-    """A CONNECT that was let in. Takes over a connected session of the same Client Identifier."""
+    """A CONNECT that the entry's edge let in. Takes over a connected session of the same Client Identifier."""
 
     client_id: str
     clean_start: bool
     expiry_s: int  # 0 ends with the connection, NEVER_S does not end
     receive_maximum: int  # how many QoS 1 and 2 messages may be in flight towards the client, 1..65535
-    edge: int
     conn_id: int  # the connection, unique within the edge's incarnation
     will: Will | None = None
 
@@ -107,7 +132,6 @@ class OpenSession:
             self.clean_start,
             self.expiry_s,
             self.receive_maximum,
-            self.edge,
             self.conn_id,
             will_row,
         )
@@ -260,28 +284,39 @@ Command = (
     | ReleaseMessage
     | AcknowledgeDelivery
     | DropDelivery
+    | CloseEdge
 )
 
 
 @final
 @dataclass(slots=True)
 class Entry:
-    """The commands of one turn. An entry without commands only moves the replicated time on."""
+    """The commands of one turn of one edge. An entry without commands only moves the replicated time on."""
 
-    stamp_ms: int  # the leader's wall clock when it proposed; apply makes it monotone
+    stamp_ms: int  # the leader's wall clock when it proposed; apply makes it monotone; 0 on the way to the leader
+    edge: int  # HOUSEKEEPING for the leader's own
+    incarnation: int  # of the edge
+    forward_seq: int  # 1 for the edge's first entry under this incarnation; 0 for the one that opens it
     commands: list[Command]
 
 
 def encode_entry(entry: Entry) -> bytes:
     """The entry's bytes in the log."""
-    data: bytes = msgpack.packb((entry.stamp_ms, [command.to_row() for command in entry.commands]))
-    return data
+    head = _HEAD.pack(entry.stamp_ms, entry.edge, entry.incarnation, entry.forward_seq)
+    rows: bytes = msgpack.packb([command.to_row() for command in entry.commands])
+    return head + rows
 
 
 def decode_entry(data: bytes) -> Entry:
     """Inverse of `encode_entry`. Its input comes from the log, whose checksum held: what is unreadable is our fault."""
-    stamp_ms, rows = msgpack.unpackb(data, use_list=False)
-    return Entry(stamp_ms, [_command_of(row) for row in rows])
+    stamp_ms, edge, incarnation, forward_seq = _HEAD.unpack_from(data)
+    rows = msgpack.unpackb(data[_HEAD.size :], use_list=False)
+    return Entry(stamp_ms, edge, incarnation, forward_seq, [_command_of(row) for row in rows])
+
+
+def stamped(data: bytes, stamp_ms: int) -> bytes:
+    """An encoded entry with the leader's time in place of the one it has."""
+    return _STAMP.pack(stamp_ms) + data[_STAMP.size :]
 
 
 def _command_of(row: tuple[Any, ...]) -> Command:
@@ -294,8 +329,8 @@ def _command_of(row: tuple[Any, ...]) -> Command:
     if kind == RELEASE_MESSAGE:
         return ReleaseMessage(row[1], row[2], row[3])
     if kind == OPEN_SESSION:
-        will = None if row[7] is None else Will(*row[7])
-        return OpenSession(row[1], row[2], row[3], row[4], row[5], row[6], will)
+        will = None if row[6] is None else Will(*row[6])
+        return OpenSession(row[1], row[2], row[3], row[4], row[5], will)
     if kind == CLOSE_SESSION:
         return CloseSession(row[1], row[2], row[3], row[4])
     if kind == SUBSCRIBE:
@@ -305,6 +340,8 @@ def _command_of(row: tuple[Any, ...]) -> Command:
     if kind == DROP_DELIVERY:
         return DropDelivery(row[1], row[2], row[3], row[4])
     if kind == OPEN_EDGE:
-        return OpenEdge(row[1], row[2])
+        return OpenEdge(row[1], row[2], row[3])
+    if kind == CLOSE_EDGE:
+        return CloseEdge(row[1], row[2])
     assert kind == SET_POLICY, kind
     return SetPolicy(row[1], row[2], row[3], row[4], row[5], row[6])

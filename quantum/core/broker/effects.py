@@ -1,8 +1,9 @@
 """What `apply` wants from the world: answers to the commands, and packets for the sessions.
 
-Every replica computes the same effects; only the leader hands them to edges. Within one `Effects` the edge obeys this
-order: `closes`, then `results` in command order, then `deliveries` and `sends` each in their own order. A session is
-served by `deliveries` (ephemeral) or by `sends` (replicated), never by both, so its packets keep their order.
+Every replica computes the same effects; each node's edge takes from those of its own replica what concerns its
+connections, and leaves the rest to the other edges. Within one `Effects` the edge obeys this order: `closes`, then
+`results` in command order, then `deliveries` and `sends` each in their own order. A session is served by `deliveries`
+(ephemeral) or by `sends` (replicated), never by both, so its packets keep their order.
 """
 
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ class Unsubscribed:
     reason_codes: list[int]
 
 
-# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, CloseSession, OpenEdge and SetPolicy answer with a
+# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, CloseSession, OpenEdge, CloseEdge and SetPolicy answer with a
 # v5.0 reason code (0x00, 0x10 no matching subscribers, 0x92 unknown Packet Identifier), or Refused.
 Result = int | Refused | SessionOpened | Subscribed | Unsubscribed
 
@@ -197,3 +198,10 @@ class Effects:
     closes: list[CloseConnection] = field(default_factory=list)
     deliveries: list[tuple[Message, Route]] = field(default_factory=list)
     sends: list[SendPublish | SendPubrel] = field(default_factory=list)
+    # Whose entry it was, see `Entry`.
+    edge: int = 0
+    incarnation: int = 0
+    forward_seq: int = 0
+    is_refused: bool = False  # it was stale or out of its turn: nothing changed but time, and every result is Refused
+    edges_opened: list[tuple[int, int, int]] = field(default_factory=list)  # (edge, incarnation, nonce)
+    edges_closed: list[tuple[int, int]] = field(default_factory=list)  # those whose connections are gone, as if cut

@@ -4,7 +4,16 @@ The order of the end is: subscriptions, what was owed, then the will, so that a 
 Source: MQTT 5.0 §3.1.2.4, §3.1.2.11.2, §3.1.4, §4.1.
 """
 
-from quantum.core.broker.commands import CLOSED_NORMALLY, NEVER_S, CloseSession, OpenEdge, OpenSession
+from quantum.core.broker.commands import (
+    CLOSED_NORMALLY,
+    HOUSEKEEPING,
+    NEVER_S,
+    CloseEdge,
+    CloseSession,
+    Entry,
+    OpenEdge,
+    OpenSession,
+)
 from quantum.core.broker.effects import CloseConnection, Effects, Refused, Result, SessionOpened
 from quantum.core.broker.expiry import RETAINED_EXPIRY, SESSION_EXPIRY, WILL_DELAY
 from quantum.core.broker.outgoing import drop_all, resend
@@ -12,11 +21,13 @@ from quantum.core.broker.partition import Partition, session_bucket_of
 from quantum.core.broker.publishing import forget_retained, give_again
 from quantum.core.broker.session import Session
 from quantum.core.broker.wills import delay_will, publish_will, remove_will
-from quantum.core.causes import SESSION_TAKEN_OVER, SESSIONS_MAX, STALE_EPOCH
+from quantum.core.causes import EDGE_STALE, EDGES_MAX, SESSION_TAKEN_OVER, SESSIONS_MAX, STALE_EPOCH
 
 
-def open_session(partition: Partition, effects: Effects, command: OpenSession) -> Result:
-    """A CONNECT that was let in: resume the session of this Client Identifier, or begin one."""
+def open_session(partition: Partition, effects: Effects, edge: int, command: OpenSession) -> Result:
+    """A CONNECT that `edge` let in: resume the session of this Client Identifier, or begin one."""
+    if not partition.edges.is_open(edge):
+        return Refused(EDGE_STALE)
     session = partition.sessions.get(command.client_id)
     if session is None and len(partition.sessions) >= partition.policy.sessions_max:
         return Refused(SESSIONS_MAX)
@@ -30,7 +41,7 @@ def open_session(partition: Partition, effects: Effects, command: OpenSession) -
         partition.cutter.before_change(bucket)
         session = Session(command.client_id, conn_epoch, bucket, is_ephemeral=command.expiry_s == 0)
         partition.add_session(session)
-    _connect(partition, session, command, conn_epoch)
+    _connect(partition, session, edge, command, conn_epoch)
     if session_present:
         resend(partition, effects, session)
     return SessionOpened(session_present, session.session_epoch, conn_epoch, session.is_ephemeral)
@@ -51,21 +62,28 @@ def close_session(partition: Partition, effects: Effects, command: CloseSession)
     return 0
 
 
-def open_edge(partition: Partition, effects: Effects, command: OpenEdge) -> Result:
-    """An edge started anew: what its earlier incarnations had connected lost its connection without a word."""
-    if command.incarnation <= partition.edges.get(command.edge, 0):
-        return 0
-    partition.edges[command.edge] = command.incarnation
-    lost = [
-        session.client_id
-        for session in partition.sessions.values()
-        if session.conn_epoch and session.edge == command.edge and session.incarnation < command.incarnation
-    ]
-    for client_id in sorted(lost):
-        session = partition.sessions[client_id]
-        partition.cutter.before_change(session.bucket)
-        _disconnect(partition, session)
-        _wait_or_end(partition, effects, session)
+def open_edge(partition: Partition, effects: Effects, entry: Entry) -> Result:
+    """An edge starts anew: what its earlier incarnation had connected lost its connection without a word."""
+    command = entry.commands[0] if len(entry.commands) == 1 else None
+    if not isinstance(command, OpenEdge) or command.edge != entry.edge or command.incarnation != entry.incarnation:
+        return Refused(EDGE_STALE)
+    edges = partition.edges
+    if command.incarnation != edges.incarnation(command.edge) + 1:
+        return Refused(EDGE_STALE)
+    if not edges.may_add(command.edge):
+        return Refused(EDGES_MAX)
+    if edges.is_open(command.edge):
+        _close_edge(partition, effects, command.edge)
+    edges.open(command.edge, command.incarnation, command.nonce)
+    effects.edges_opened.append((command.edge, command.incarnation, command.nonce))
+    return 0
+
+
+def close_edge(partition: Partition, effects: Effects, edge: int, command: CloseEdge) -> Result:
+    """The leader, or the edge itself, says that an incarnation is over."""
+    if edge not in (HOUSEKEEPING, command.edge) or not partition.edges.is_current(command.edge, command.incarnation):
+        return Refused(EDGE_STALE)
+    _close_edge(partition, effects, command.edge)
     return 0
 
 
@@ -104,10 +122,9 @@ def _take_over(partition: Partition, effects: Effects, session: Session, command
     return session
 
 
-def _connect(partition: Partition, session: Session, command: OpenSession, conn_epoch: int) -> None:
+def _connect(partition: Partition, session: Session, edge: int, command: OpenSession, conn_epoch: int) -> None:
     session.conn_epoch = conn_epoch
-    session.edge = command.edge
-    session.incarnation = partition.edges.get(command.edge, 0)
+    session.edge = edge
     session.conn_id = command.conn_id
     session.expiry_s = command.expiry_s
     session.receive_maximum = command.receive_maximum
@@ -121,11 +138,21 @@ def _connect(partition: Partition, session: Session, command: OpenSession, conn_
             group.set_online(session.client_id)
 
 
+def _close_edge(partition: Partition, effects: Effects, edge: int) -> None:
+    partition.edges.close(edge)
+    effects.edges_closed.append((edge, partition.edges.incarnation(edge)))
+    cut = [session.client_id for session in partition.sessions.values() if session.conn_epoch and session.edge == edge]
+    for client_id in sorted(cut):
+        session = partition.sessions[client_id]
+        partition.cutter.before_change(session.bucket)
+        _disconnect(partition, session)
+        _wait_or_end(partition, effects, session)
+
+
 def _disconnect(partition: Partition, session: Session) -> None:
     """The session has no connection; its will and its end are the caller's."""
     session.conn_epoch = 0
     session.edge = 0
-    session.incarnation = 0
     session.conn_id = 0
     partition.connected_count -= 1
     for topic_filter in session.subscriptions:

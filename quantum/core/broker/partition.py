@@ -9,6 +9,7 @@ from typing import Final, final
 
 from quantum.core.broker.accounting import Accounting
 from quantum.core.broker.commands import SetPolicy
+from quantum.core.broker.edges import Edges
 from quantum.core.broker.expiry import Deadlines
 from quantum.core.broker.message import Message
 from quantum.core.broker.retained import Retained
@@ -64,7 +65,7 @@ class Partition:
         )
         self.stamp_ms = 0  # replicated time, monotone
         self.last_epoch = 0  # the newest conn_epoch
-        self.edges: dict[int, int] = {}  # the newest incarnation of each edge
+        self.edges = Edges()
         self.accounting = Accounting()
         self.sessions: dict[str, Session] = {}  # by Client Identifier
         self.session_buckets: list[dict[str, Session]] = [{} for _ in range(SESSION_BUCKETS)]

@@ -26,7 +26,6 @@ class Session:
     expiry_s: int
     conn_epoch: int  # 0 while not connected
     edge: int
-    incarnation: int  # of the edge
     conn_id: int
     receive_maximum: int
     will: Will | None  # of the connection; while not connected the one that is still to be published
@@ -46,7 +45,6 @@ class Session:
         self.expiry_s = 0
         self.conn_epoch = 0
         self.edge = 0
-        self.incarnation = 0
         self.conn_id = 0
         self.receive_maximum = 1
         self.will = None

@@ -8,7 +8,9 @@ from typing import final
 
 from quantum.core.broker import buckets
 from quantum.core.broker.commands import (
+    HOUSEKEEPING,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     DropDelivery,
@@ -22,13 +24,14 @@ from quantum.core.broker.commands import (
     UnsubscribeSession,
     decode_entry,
 )
-from quantum.core.broker.effects import Effects, Receiver, Result, Route
-from quantum.core.broker.lifecycle import close_session, expire, open_edge, open_session
+from quantum.core.broker.effects import Effects, Receiver, Refused, Result, Route
+from quantum.core.broker.lifecycle import close_edge, close_session, expire, open_edge, open_session
 from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
 from quantum.core.broker.publishing import publish_message, release_message
 from quantum.core.broker.session import Session
 from quantum.core.broker.subscribing import subscribe, unsubscribe
+from quantum.core.causes import EDGE_STALE
 from quantum.core.state_machine import BucketCutter
 
 
@@ -54,14 +57,20 @@ class BrokerState:
         partition = self._partition
         self.cutter.before_change(0)
         partition.stamp_ms = max(partition.stamp_ms, entry.stamp_ms)
-        effects = Effects(index, partition.stamp_ms)
+        edge = entry.edge
+        effects = Effects(
+            index, partition.stamp_ms, edge=edge, incarnation=entry.incarnation, forward_seq=entry.forward_seq
+        )
         expire(partition, effects)
+        if edge != HOUSEKEEPING and not partition.edges.take_turn(edge, entry.incarnation, entry.forward_seq):
+            self._open_or_refuse(effects, entry)
+            return effects
         results = effects.results
         for command in entry.commands:
             if command.__class__ is PublishMessage:
                 results.append(publish_message(partition, effects, command))
             else:
-                results.append(self._apply_rare(effects, command))
+                results.append(self._apply_rare(effects, edge, command))
         return effects
 
     # Buckets.
@@ -110,7 +119,26 @@ class BrokerState:
 
     def edge_incarnation(self, edge: int) -> int:
         """The newest incarnation of an edge, 0 if it never opened."""
-        return self._partition.edges.get(edge, 0)
+        return self._partition.edges.incarnation(edge)
+
+    def edge_nonce(self, edge: int) -> int:
+        """The nonce of the process that opened the newest incarnation, 0 if the edge never opened."""
+        record = self._partition.edges.records.get(edge)
+        return 0 if record is None else record.nonce
+
+    def edge_forward_seq(self, edge: int) -> int:
+        """The last entry of the newest incarnation that counted, 0 for none."""
+        record = self._partition.edges.records.get(edge)
+        return 0 if record is None else record.forward_seq
+
+    def is_edge_open(self, edge: int) -> bool:
+        """Whether the newest incarnation of an edge may speak."""
+        return self._partition.edges.is_open(edge)
+
+    def open_edges(self) -> list[tuple[int, int]]:
+        """(edge, incarnation) of every open edge, ascending."""
+        records = self._partition.edges.records
+        return [(edge, records[edge].incarnation) for edge in sorted(records) if records[edge].is_open]
 
     # Queries of operators.
 
@@ -146,14 +174,22 @@ class BrokerState:
 
     # Private.
 
-    def _apply_rare(self, effects: Effects, command: Command) -> Result:
+    def _open_or_refuse(self, effects: Effects, entry: Entry) -> None:
+        """An edge's entry that is not the one that is due: it opens the edge, or it changes nothing."""
+        result: Result = Refused(EDGE_STALE)
+        if entry.forward_seq == 0:
+            result = open_edge(self._partition, effects, entry)
+        effects.is_refused = result != 0
+        effects.results = [result] * len(entry.commands)
+
+    def _apply_rare(self, effects: Effects, edge: int, command: Command) -> Result:
         partition = self._partition
         if isinstance(command, AcknowledgeDelivery):
             return acknowledge(partition, effects, command)
         if isinstance(command, ReleaseMessage):
             return release_message(partition, command)
         if isinstance(command, OpenSession):
-            return open_session(partition, effects, command)
+            return open_session(partition, effects, edge, command)
         if isinstance(command, CloseSession):
             return close_session(partition, effects, command)
         if isinstance(command, SubscribeSession):
@@ -162,8 +198,10 @@ class BrokerState:
             return unsubscribe(partition, command)
         if isinstance(command, DropDelivery):
             return drop_delivery(partition, effects, command)
-        if isinstance(command, OpenEdge):
-            return open_edge(partition, effects, command)
+        if isinstance(command, CloseEdge):
+            return close_edge(partition, effects, edge, command)
+        if isinstance(command, OpenEdge) or edge != HOUSEKEEPING:
+            return Refused(EDGE_STALE)  # An edge opens with forward_seq 0, and policy is the leader's alone.
         assert isinstance(command, SetPolicy), command
         partition.policy = command
         partition.has_policy = True

@@ -76,7 +76,6 @@ class Admission:
 
     def open_command(self, connection: EdgeConnection, packet: Connect) -> OpenSession:
         """What the log is asked for; fixes the connection's Client Identifier, Keep Alive and expiry."""
-        config = self._config
         connection.client_id = packet.client_id or self._prng.bytes(12).hex()
         keep_alive_s = packet.keep_alive_s
         if packet.protocol_version == V5:
@@ -88,7 +87,6 @@ class Admission:
             packet.clean_start,
             connection.session_expiry_s,
             connection.wire.peer_receive_maximum,
-            config.edge,
             connection.conn_id,
             packet.will,
         )

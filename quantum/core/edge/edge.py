@@ -1,7 +1,8 @@
 """The edge: between sockets and partitions. Who is this, may they, where does it go, who waits for it.
 
 The edge owns the connections and orders their lives; the rules live in `admission`, `inbound`, `answers` and `fanout`.
-It takes bytes and applied entries in, and gives bytes and one batch of commands a turn out.
+It takes bytes and applied entries in, and gives bytes and one batch of commands a turn out. Every node has an edge, and
+every edge is shown every applied entry: what concerns connections elsewhere is passed over.
 """
 
 from typing import Final, final
@@ -73,7 +74,7 @@ _CAUSE_OF: Final[dict[int, Cause]] = {
 
 @final
 class Edge:
-    """All connections of this node, for one partition's leader."""
+    """All connections of this node, for one partition."""
 
     __slots__ = (
         "_admission",
@@ -82,6 +83,7 @@ class Edge:
         "_config",
         "_deadlines",
         "_inbound",
+        "_is_open",
         "_now_ms",
         "causes",
         "closes",
@@ -99,6 +101,7 @@ class Edge:
         self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
         self._authentication = Authentication(config)
         self._deadlines = Deadlines()
+        self._is_open = False  # the log knows this incarnation of the edge
         self._now_ms = 0
         self.connections: dict[int, EdgeConnection] = {}
         self.writes: list[tuple[int, bytes]] = []
@@ -167,28 +170,41 @@ class Edge:
             connection.is_blocked = False
             self.fanout.mark(connection)
 
+    def on_edge_opened(self) -> None:
+        """The log opened this edge: from here on its effects speak of connections of this process."""
+        assert not self._is_open
+        self._is_open = True
+
+    def on_edge_closed(self, cause: Cause) -> None:
+        """The log ended this incarnation and every session's connection with it: none may be served any more."""
+        self._is_open = False
+        self._inbound.batch = Batch()
+        for connection in list(self.connections.values()):
+            if connection.state in (OPENING, OPEN):
+                self._close_ended(connection, cause)
+
     def on_applied(self, batch: Batch | None, effects: Effects) -> None:
-        """An entry is committed, durable and applied; `batch` is what this edge had proposed in it."""
+        """An entry is committed, durable and applied here; `batch` is what this edge had proposed in it."""
         if effects.stamp_ms > self.fanout.clock_ms:
             self.fanout.clock_ms = effects.stamp_ms
+        if not self._is_open:
+            return  # what is replayed and caught up with concerned connections of an earlier process
+        edge = self._config.edge
         for close in effects.closes:
-            connection = self.connections.get(close.conn_id)
-            if connection is not None and close.edge == self._config.edge and connection.state != CLOSED:
-                self._close_taken(connection, close.cause)
+            if close.edge == edge:
+                connection = self.connections.get(close.conn_id)
+                if connection is not None and connection.state != CLOSED:
+                    self._close_ended(connection, close.cause)
         if batch is not None:
             self._answer_batch(batch, effects)
         fanout = self.fanout
         for message, route in effects.deliveries:
             fanout.deliver(message, route)
         for send in effects.sends:
-            connection = self.connections.get(send.conn_id)
-            if (
-                connection is not None
-                and connection.state == OPEN
-                and connection.conn_epoch == send.conn_epoch
-                and send.edge == self._config.edge
-            ):
-                self._answers.send(connection, send)
+            if send.edge == edge:
+                connection = self.connections.get(send.conn_id)
+                if connection is not None and connection.state == OPEN and connection.conn_epoch == send.conn_epoch:
+                    self._answers.send(connection, send)
         self._finish_answers()
 
     def _answer_batch(self, batch: Batch, effects: Effects) -> None:
@@ -454,14 +470,14 @@ class Edge:
         self._leave(connection, cause, -1)
         self._close_transport(connection)
 
-    def _close_taken(self, connection: EdgeConnection, cause: Cause) -> None:
-        """The log gave the session to another connection, or ended it: nothing is owed to the log. [MQTT-3.1.4-3]"""
-        was_open = connection.state == OPEN
-        connection.will_on_close = False
-        if was_open and connection.wire.is_v5:
-            connection.wire.send(Disconnect(cause.reason_code, {REASON_STRING: f"{cause.id}: {cause.text}"}))
-            self.fanout.mark(connection)
+    def _close_ended(self, connection: EdgeConnection, cause: Cause) -> None:
+        """The log gave the session to another connection, or ended this one: nothing is owed to the log. [MQTT-3.1.4-3]"""
         self.causes.note(cause, connection.client_id, connection.peer)
+        if connection.wire.is_v5 and connection.state == OPEN:
+            code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
+            connection.wire.send(Disconnect(code, {REASON_STRING: f"{cause.id}: {cause.text}"}))
+            self.fanout.mark(connection)
+        connection.will_on_close = False
         connection.state = CLOSED
         connection.end_cause = cause
         self._forget(connection)

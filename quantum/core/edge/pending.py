@@ -1,10 +1,15 @@
-"""Commands on their way into the log, and who waits for their results. One batch a turn, answered in order."""
+"""Commands on their way into the log, and who waits for their results. One batch a turn, answered in order.
+
+What was numbered is kept until it is applied, whatever became of it on the way: the leader may change, a frame may be
+lost. It is sent again as it was, and the log lets each number count once.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
-from quantum.core.broker.commands import Command
+from quantum.core.broker.commands import Command, Entry, encode_entry
+from quantum.core.broker.effects import Effects
 from quantum.core.causes import Cause
 
 if TYPE_CHECKING:
@@ -66,23 +71,69 @@ class Batch:
 
 
 @final
+@dataclass(init=False, slots=True, eq=False)
+class Unapplied:
+    """A batch that has its place in the edge's order and was not seen applied."""
+
+    forward_seq: int
+    batch: Batch
+    data: bytes  # its entry, encoded; the leader's stamp is still missing
+
+    def __init__(self, forward_seq: int, batch: Batch, data: bytes) -> None:
+        self.forward_seq = forward_seq
+        self.batch = batch
+        self.data = data
+
+
+@final
 class Pending:
-    """Batches that were proposed and are not applied yet, in log order."""
+    """The batches of this edge's incarnation that are not applied yet, in their order."""
 
-    __slots__ = ("_batches",)
+    __slots__ = ("_edge", "_last_seq", "_unapplied", "incarnation", "size")
 
-    def __init__(self) -> None:
-        self._batches: deque[tuple[int, Batch]] = deque()
+    def __init__(self, edge: int) -> None:
+        self._edge = edge
+        self._last_seq = 0
+        self._unapplied: deque[Unapplied] = deque()
+        self.incarnation = 0  # 0 until the edge is open
+        self.size = 0  # bytes of everything unapplied
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._unapplied)
 
-    def add(self, index: int, batch: Batch) -> None:
-        """The batch is the entry at `index`."""
-        self._batches.append((index, batch))
+    def open(self, incarnation: int) -> None:
+        """A new incarnation: what the earlier one had still to say is void, and the order starts anew."""
+        assert incarnation > self.incarnation
+        self.incarnation = incarnation
+        self._last_seq = 0
+        self._unapplied.clear()
+        self.size = 0
 
-    def take(self, index: int) -> Batch | None:
-        """The batch of the entry at `index`; None for an entry that no batch stands for."""
-        if self._batches and self._batches[0][0] == index:
-            return self._batches.popleft()[1]
-        return None
+    def add(self, batch: Batch) -> Unapplied:
+        """Give a batch its place in the order."""
+        assert self.incarnation
+        self._last_seq += 1
+        data = encode_entry(Entry(0, self._edge, self.incarnation, self._last_seq, batch.commands))
+        unapplied = Unapplied(self._last_seq, batch, data)
+        self._unapplied.append(unapplied)
+        self.size += len(data)
+        return unapplied
+
+    def entry(self, unapplied: Unapplied, stamp_ms: int) -> Entry:
+        """What `data` holds once it is stamped; a new object each time, for each proposal has a stamp of its own."""
+        return Entry(stamp_ms, self._edge, self.incarnation, unapplied.forward_seq, unapplied.batch.commands)
+
+    def unapplied(self) -> list[Unapplied]:
+        """What is to be sent again to a leader that may not have it, in order."""
+        return list(self._unapplied)
+
+    def take(self, effects: Effects) -> Batch | None:
+        """The batch that these effects answer; None for entries of others, and for those that did not count."""
+        if effects.edge != self._edge or effects.incarnation != self.incarnation or effects.is_refused:
+            return None
+        if effects.forward_seq == 0:
+            return None
+        first = self._unapplied.popleft()  # the log applies an edge's entries in its own order
+        assert first.forward_seq == effects.forward_seq
+        self.size -= len(first.data)
+        return first.batch

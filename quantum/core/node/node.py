@@ -6,7 +6,7 @@ Wiring and addresses only: which room is told first, and where a result goes. No
 from typing import Final, final
 
 from quantum.core.admin.admin import Admin, NodeStatus
-from quantum.core.broker.commands import Command, Entry, OpenEdge, encode_entry
+from quantum.core.broker.commands import HOUSEKEEPING, Command, Entry, OpenEdge, encode_entry, stamped
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
 from quantum.core.causes import DISK_FAILED, NOT_READY, PENDING_MAX, SHUTTING_DOWN, TURN_BYTES_MAX
@@ -42,6 +42,7 @@ class Node:
         "_edge",
         "_goodbyes",
         "_is_started",
+        "_nonce",
         "_partition",
         "_pending",
         "_redecode",
@@ -58,9 +59,10 @@ class Node:
         self._storage = Storage(config.identity, config.storage, {PARTITION: self._partition})
         self._edge = Edge(config.edge, self._partition, prng.stream("client ids"))
         self._admin = Admin()
-        self._pending = Pending()
+        self._pending = Pending(config.edge.edge)
         self._backlog = Backlog()
         self._redecode = prng.stream("redecode")
+        self._nonce = prng.stream("edge nonce").u64()
         self._state = RECOVERING
         self._is_started = False
         self._goodbyes = False  # connections were told that the node stops
@@ -110,7 +112,11 @@ class Node:
             assert isinstance(effects, Effects)
             if effects.index == self._time_index:
                 self._time_index = 0
-            self._edge.on_applied(self._pending.take(effects.index), effects)
+            for edge, incarnation, nonce in effects.edges_opened:
+                if edge == self._config.edge.edge and nonce == self._nonce:
+                    self._pending.open(incarnation)
+                    self._edge.on_edge_opened()
+            self._edge.on_applied(self._pending.take(effects), effects)
 
     def _on_connections(self, inputs: Inputs) -> None:
         edge = self._edge
@@ -151,13 +157,13 @@ class Node:
             return
         if self._state == RECOVERING and storage.is_ready:
             self._state = OPENING
-            opening: list[Command] = []
             if not self._partition.has_policy(self._config.policy):
-                opening.append(self._config.policy)
+                self._propose_entry(Entry(self._wall_ms, HOUSEKEEPING, 0, 0, [self._config.policy]))
             edge = self._config.edge.edge
-            opening.append(OpenEdge(edge, self._partition.edge_incarnation(edge) + 1))
-            self._propose(Batch(opening, [None] * len(opening)))
-        if self._state == OPENING and storage.pending_bytes == 0 and not self._partition_is_opening():
+            incarnation = self._partition.edge_incarnation(edge) + 1
+            opening: list[Command] = [OpenEdge(edge, incarnation, self._nonce)]
+            self._propose_entry(Entry(self._wall_ms, edge, incarnation, 0, opening))
+        if self._state == OPENING and storage.pending_bytes == 0 and self._pending.incarnation:
             self._state = READY
         if self._state == STOPPING:
             self._stop()
@@ -170,22 +176,22 @@ class Node:
         storage.flush()
         self._on_applied()
 
-    def _partition_is_opening(self) -> bool:
-        return len(self._pending) > 0
-
     def _propose(self, batch: Batch) -> None:
-        entry = Entry(self._wall_ms, batch.commands)
+        unapplied = self._pending.add(batch)
         share = self._config.redecode_share
-        kept = None if share and self._redecode.below(16) < share else entry
-        index = self._storage.propose(PARTITION, encode_entry(entry), kept)
-        self._pending.add(index, batch)
+        kept = None
+        if not share or self._redecode.below(16) >= share:
+            kept = self._pending.entry(unapplied, self._wall_ms)
+        self._storage.propose(PARTITION, stamped(unapplied.data, self._wall_ms), kept)
+
+    def _propose_entry(self, entry: Entry) -> int:
+        return self._storage.propose(PARTITION, encode_entry(entry), entry)
 
     def _let_time_pass(self) -> None:
         """Expiry, will delay and session end are log entries: an empty one moves the replicated time on."""
         due_ms = self._partition.next_deadline_ms()
         if due_ms and due_ms <= self._wall_ms and not self._time_index:
-            entry = Entry(self._wall_ms, [])
-            self._time_index = self._storage.propose(PARTITION, encode_entry(entry), entry)
+            self._time_index = self._propose_entry(Entry(self._wall_ms, HOUSEKEEPING, 0, 0, []))
 
     def _stop(self) -> None:
         """What was received is made durable and answered, then everybody is told."""

@@ -4,11 +4,13 @@ import dataclasses
 import random
 
 from quantum.core.broker.commands import (
+    HOUSEKEEPING,
     NEVER_S,
     ON_PUBACK,
     ON_PUBCOMP,
     ON_PUBREC,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     DropDelivery,
@@ -56,17 +58,40 @@ class RandomLog:
         self.epochs: dict[str, int] = {}
         self.flights: dict[str, dict[int, int]] = {}  # the next step by packet id, of what a client has not finished
         self.receive_maximum: dict[str, int] = {}
+        self._edges: dict[int, tuple[int, int, bool]] = {}  # edge → incarnation, forward_seq, whether it is open
 
     def first(self) -> Entry:
-        return Entry(self.now_ms, [SetPolicy(5, 6, 12, 400, 4, 60), OpenEdge(1, 1), OpenEdge(2, 1)])
+        return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [SetPolicy(5, 6, 12, 400, 4, 60)])
 
     def entry(self) -> Entry:
         chance = self._chance
         self.now_ms += chance.choice([0, 0, 1, 500, 1000, 3000, -2000])
-        return Entry(self.now_ms, [self._command() for _ in range(chance.choice([0, 1, 1, 1, 2, 5]))])
+        edge = chance.randint(1, 2)
+        incarnation, seq, is_open = self._edges.get(edge, (0, 0, False))
+        if chance.random() < 0.05:
+            seq += chance.choice([-2, -1, 1])
+        if chance.random() < 0.02:
+            incarnation += chance.choice([-1, 1])
+        roll = chance.random()
+        if not is_open or roll < 0.01:
+            incarnation = max(0, incarnation + 1)
+            return Entry(self.now_ms, edge, incarnation, 0, [OpenEdge(edge, incarnation, chance.randint(1, 99))])
+        if roll < 0.02:
+            return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [CloseEdge(edge, max(0, incarnation))])
+        if roll < 0.03:
+            limits = (chance.randint(3, 7), chance.randint(2, 8), chance.randint(1, 12), 400, 4, chance.randint(20, 80))
+            return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [SetPolicy(*limits)])
+        commands = [self._command() for _ in range(chance.choice([0, 1, 1, 1, 2, 5]))]
+        return Entry(self.now_ms, edge, max(0, incarnation), max(0, seq + 1), commands)
 
     def on_effects(self, entry: Entry, effects: Effects) -> None:
         """Learn from the answers, and check what every client would check."""
+        for edge, incarnation in effects.edges_closed:
+            self._edges[edge] = (incarnation, 0, False)
+        for edge, incarnation, _ in effects.edges_opened:
+            self._edges[edge] = (incarnation, 0, True)
+        if effects.forward_seq and not effects.is_refused:
+            self._edges[effects.edge] = (effects.incarnation, effects.forward_seq, True)
         for command, result in zip(entry.commands, effects.results, strict=True):
             if isinstance(command, OpenSession) and isinstance(result, SessionOpened):
                 self.epochs[command.client_id] = result.conn_epoch
@@ -109,13 +134,7 @@ class RandomLog:
             return self._subscribe(client_id, epoch)
         if roll < 0.94:
             return UnsubscribeSession(client_id, epoch, chance.sample(FILTERS, 3))
-        if roll < 0.98:
-            return ReleaseMessage(client_id, epoch, chance.randint(1, 3))
-        if roll < 0.99:
-            return OpenEdge(chance.randint(1, 2), chance.randint(1, 12))
-        return SetPolicy(
-            chance.randint(3, 7), chance.randint(2, 8), chance.randint(1, 12), 400, 4, chance.randint(20, 80)
-        )
+        return ReleaseMessage(client_id, epoch, chance.randint(1, 3))
 
     def _publish(self, client_id: str, epoch: int) -> Command:
         chance = self._chance
@@ -162,7 +181,6 @@ class RandomLog:
             chance.random() < 0.15,
             chance.choice([0, 2, 5, NEVER_S]) if client_id > "c2" else 0,
             chance.randint(1, 4),
-            chance.randint(1, 2),
             chance.randint(1, 99),
             will,
         )
@@ -189,6 +207,8 @@ def image_of(effects: Effects) -> object:
     return (
         effects.index,
         effects.stamp_ms,
+        (effects.edge, effects.incarnation, effects.forward_seq, effects.is_refused),
+        (effects.edges_opened, effects.edges_closed),
         [repr(result) if not hasattr(result, "retained") else _subscribed(result) for result in effects.results],
         [repr(close) for close in effects.closes],
         [(_message(message), [_values(r) for r in route.receivers]) for message, route in effects.deliveries],

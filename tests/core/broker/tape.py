@@ -1,15 +1,20 @@
 """Drives one partition by hand: commands in, effects out, every entry through its bytes, the ledger checked each time."""
 
+import msgpack
+
 from quantum.core.broker.commands import (
     CLOSED_NORMALLY,
     CLOSED_WITH_WILL,
+    HOUSEKEEPING,
     ON_PUBACK,
     ON_PUBCOMP,
     ON_PUBREC,
     AcknowledgeDelivery,
+    CloseEdge,
     CloseSession,
     Command,
     Entry,
+    OpenEdge,
     OpenSession,
     PublishMessage,
     ReleaseMessage,
@@ -39,12 +44,25 @@ class Tape:
         self.effects = Effects(0, 0)
         self.do(policy)
 
-    def do(self, *commands: Command) -> Effects:
+    def apply(self, entry: Entry) -> Effects:
+        """One entry as it is."""
         self.index += 1
-        self.effects = self.state.apply(self.index, encode_entry(Entry(self.now_ms, list(commands))), None)
+        self.effects = self.state.apply(self.index, encode_entry(entry), None)
         assert self.state.is_balanced(), self.state.accounting
-        assert len(commands) == len(self.effects.results)
+        assert len(entry.commands) == len(self.effects.results)
         return self.effects
+
+    def do(self, *commands: Command, edge: int = 1) -> Effects:
+        """One entry: of the leader for what is the leader's to say, else of an edge in its turn, opened at need."""
+        first = commands[0] if commands else None
+        if first is None or isinstance(first, SetPolicy | CloseEdge):
+            return self.apply(Entry(self.now_ms, HOUSEKEEPING, 0, 0, list(commands)))
+        if isinstance(first, OpenEdge):
+            return self.apply(Entry(self.now_ms, first.edge, first.incarnation, 0, list(commands)))
+        if not self.state.is_edge_open(edge):
+            self.do(OpenEdge(edge, self.state.edge_incarnation(edge) + 1, 1))
+        seq = self.state.edge_forward_seq(edge) + 1
+        return self.apply(Entry(self.now_ms, edge, self.state.edge_incarnation(edge), seq, list(commands)))
 
     def one(self, command: Command) -> object:
         return self.do(command).results[0]
@@ -64,8 +82,8 @@ class Tape:
         conn_id: int = 1,
         will: Will | None = None,
     ) -> SessionOpened:
-        command = OpenSession(client_id, clean_start, expiry_s, receive_maximum, edge, conn_id, will)
-        result = self.one(command)
+        command = OpenSession(client_id, clean_start, expiry_s, receive_maximum, conn_id, will)
+        result = self.do(command, edge=edge).results[0]
         assert isinstance(result, SessionOpened), result
         self.epochs[client_id] = result.conn_epoch
         return result
@@ -142,6 +160,13 @@ class Tape:
         if isinstance(value, int):
             return value
         return value.get(cause_id, 0)
+
+    def memory(self) -> list[bytes]:
+        """All that the state holds, but for whose turn it is: that moves with every entry that counts."""
+        buckets = [self.state.encode_bucket(number) for number in range(self.state.bucket_count)]
+        common = list(msgpack.unpackb(buckets[0]))
+        del common[3]
+        return [msgpack.packb(common), *buckets[1:]]
 
     def restored(self) -> BrokerState:
         """A second machine, from the buckets of this one."""

@@ -11,9 +11,11 @@ import pytest
 
 from quantum.core.broker.commands import (
     CLOSED_NORMALLY,
+    HOUSEKEEPING,
     CloseSession,
     Command,
     Entry,
+    OpenEdge,
     OpenSession,
     PublishMessage,
     SetPolicy,
@@ -150,21 +152,24 @@ def test_nothing_is_left_when_everybody_is_gone(seed: int) -> None:
         entry = log.first() if index == 1 else log.entry()
         log.on_effects(entry, state.apply(index, encode_entry(entry), None))
     partition = state._partition
-    state.apply(ENTRIES, encode_entry(Entry(log.now_ms, [SetPolicy(100, 10, 10, 1000, 100, 1000)])), None)
-    for client_id in CLIENTS:
-        opened = state.apply(0, encode_entry(Entry(0, [OpenSession(client_id, False, 0, 1, 1, 1)])), None).results[0]
+    policy = SetPolicy(100, 10, 10, 1000, 100, 1000)
+    state.apply(ENTRIES, encode_entry(Entry(log.now_ms, HOUSEKEEPING, 0, 0, [policy])), None)
+    state.apply(0, encode_entry(Entry(0, 3, 1, 0, [OpenEdge(3, 1, 1)])), None)
+    for number, client_id in enumerate(CLIENTS):
+        opening = Entry(0, 3, 1, 2 * number + 1, [OpenSession(client_id, False, 0, 1, 1)])
+        opened = state.apply(0, encode_entry(opening), None).results[0]
         assert isinstance(opened, SessionOpened)
         deletions: list[Command] = [
             PublishMessage(opened.conn_epoch, 0, Message(topic_name, b"", 1, True, b"", -1, client_id))
             for topic_name in TOPICS
         ]
         close = CloseSession(client_id, opened.conn_epoch, CLOSED_NORMALLY, 0)
-        state.apply(0, encode_entry(Entry(0, [*deletions, close])), None)
+        state.apply(0, encode_entry(Entry(0, 3, 1, 2 * number + 2, [*deletions, close])), None)
     assert 0 == max(state.counts().values())
     assert partition.subscriptions.is_empty()
     assert partition.retained.is_empty()
     assert 0 == state.next_deadline_ms()
     assert not any(partition.session_buckets) and not any(partition.retained_buckets)
-    del entry, deletions, opened
+    del entry, deletions, opened, opening
     gc.collect()
     assert before == sum(isinstance(thing, Message) for thing in gc.get_objects())

@@ -14,7 +14,6 @@ from quantum.core.broker.commands import (
     CloseSession,
     Command,
     DropDelivery,
-    OpenEdge,
     OpenSession,
     PublishMessage,
     ReleaseMessage,
@@ -146,11 +145,11 @@ def test_command_with_a_stale_epoch_changes_nothing(which: int, end: str) -> Non
 @pytest.mark.parametrize("which", range(7))
 def test_same_command_with_the_current_epoch_changes_something(which: int) -> None:
     tape = _prepared()
-    before = tape.state.digest()
+    before = tape.memory()
     result = tape.one(_commands_of("c", tape.epochs["c"])[which])
     if isinstance(result, int):
         assert result in (0, 0x10)
-    assert before != tape.state.digest()
+    assert before != tape.memory()
 
 
 @pytest.mark.parametrize("expiry_s", [1, BIG])
@@ -220,7 +219,7 @@ def test_sessions_max_refuses_the_next_one_and_lets_known_ones_in() -> None:
     tape = Tape(SetPolicy(2, 100, 100, 10_000, 100, 10_000))
     tape.open("a", expiry_s=BIG)
     tape.open("b")
-    refused = tape.one(OpenSession("c", True, 0, 10, 1, 1))
+    refused = tape.one(OpenSession("c", True, 0, 10, 1))
     assert "sessions_max" == tape.refused_by(refused)
     assert tape.open("a", expiry_s=BIG).session_present
     assert not tape.open("b", clean_start=True).session_present
@@ -243,30 +242,6 @@ def test_session_end_takes_everything_of_it_along() -> None:
     assert 0x10 == tape.publish("p", "b")
     tape.close("p")
     assert set(tape.state.counts().values()) == {0}
-
-
-def test_new_incarnation_of_an_edge_ends_its_earlier_connections_only() -> None:
-    tape = Tape()
-    tape.do(OpenEdge(1, 1), OpenEdge(2, 1))
-    tape.open("ephemeral", edge=1)
-    tape.open("replicated", edge=1, expiry_s=BIG)
-    tape.open("elsewhere", edge=2)
-    tape.do(OpenEdge(1, 2))
-    assert {} == tape.state.session_view("ephemeral")
-    assert not tape.state.session_view("replicated")["is_connected"]
-    assert tape.state.session_view("elsewhere")["is_connected"]
-    assert 2 == tape.state.edge_incarnation(1)
-    tape.open("fresh", edge=1)
-    tape.do(OpenEdge(1, 2), OpenEdge(1, 1))
-    assert tape.state.session_view("fresh")["is_connected"]
-    assert 2 == tape.state.edge_incarnation(1)
-
-
-def test_connection_opened_before_its_edge_ends_with_the_first_incarnation() -> None:
-    tape = Tape()
-    tape.open("c", edge=5)
-    tape.do(OpenEdge(5, 1))
-    assert {} == tape.state.session_view("c")
 
 
 def test_policy_is_known_once_the_log_set_it() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from quantum.core.broker.commands import (
+    CloseEdge,
     DropDelivery,
     Entry,
     OpenEdge,
@@ -69,7 +70,8 @@ CHANGES: dict[str, Callable[[Tape], object]] = {
     "close": lambda tape: tape.close("c"),
     "end": lambda tape: tape.close("c", expiry_s=0),
     "cut": lambda tape: tape.cut("c"),
-    "edge": lambda tape: tape.do(OpenEdge(1, 1)),
+    "open edge": lambda tape: tape.do(OpenEdge(1, 2, 7)),
+    "close edge": lambda tape: tape.do(CloseEdge(1, 1)),
     "subscribe": lambda tape: tape.subscribe("c", "v"),
     "unsubscribe": lambda tape: tape.unsubscribe("c", "t"),
     "publish": lambda tape: tape.publish("p", "t"),
@@ -159,12 +161,14 @@ def test_view_of_a_session_says_why_nothing_arrives() -> None:
 def test_a_publish_costs_microseconds() -> None:
     """A generous bound: it fails when the hot path scans or allocates without need, not when the machine is busy."""
     state = BrokerState()
-    opening = [OpenSession("p", True, 0, 10, 1, 1), OpenSession("s", True, 0, 10, 1, 2)]
-    state.apply(1, encode_entry(Entry(1000, [*opening, SubscribeSession("s", 2, [Subscription("t/+", 1)], 0)])), None)
+    opening = [OpenSession("p", True, 0, 10, 1), OpenSession("s", True, 0, 10, 2)]
+    state.apply(1, encode_entry(Entry(1000, 1, 1, 0, [OpenEdge(1, 1, 1)])), None)
+    subscribing = SubscribeSession("s", 2, [Subscription("t/+", 1)], 0)
+    state.apply(2, encode_entry(Entry(1000, 1, 1, 1, [*opening, subscribing])), None)
     publishes = [PublishMessage(1, 0, Message("t/1", b"x" * 64, 1, False, b"", -1, "p")) for _ in range(200)]
-    data = encode_entry(Entry(1000, list(publishes)))
+    data = [encode_entry(Entry(1000, 1, 1, seq, list(publishes))) for seq in range(2, 102)]
     began = time.process_time()
     for index in range(100):
-        state.apply(index, data, None)
+        state.apply(3 + index, data[index], None)
     assert time.process_time() - began < 20_000 * 8e-6
     assert 20_000 == state.accounting["delivered"]

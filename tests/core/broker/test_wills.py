@@ -94,10 +94,10 @@ def test_will_at_takeover(expiry_s: int, delay_s: int, clean_start: bool, is_pub
 
 def test_restart_of_the_edge_publishes_wills_in_the_order_of_client_ids() -> None:
     tape = _tape()
-    tape.do(OpenEdge(9, 1))
+    tape.do(OpenEdge(9, 1, 1))
     for client_id in ("c", "a", "b"):
         tape.open(client_id, edge=9, will=_will(0, client_id.encode()))
-    tape.do(OpenEdge(9, 2))
+    tape.do(OpenEdge(9, 2, 1))
     assert ["a", "b", "c"] == [payload for payload, _ in tape.delivered()]
 
 
