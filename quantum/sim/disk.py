@@ -137,6 +137,9 @@ class SimDisk:
         "_queues",
         "appended",
         "error_count",
+        "extra_sync_us",
+        "fails_next_sync",
+        "is_full",
         "lost_sector_count",
         "sync_count",
     )
@@ -153,6 +156,9 @@ class SimDisk:
         self._active: list[_Job | None] = [None for _ in LANES]
         self._failure = ""  # of the log, as this process met it: no later append succeeds
         self.appended: list[Appended] = []
+        self.extra_sync_us = 0
+        self.fails_next_sync = False
+        self.is_full = False
         self.sync_count = 0
         self.error_count = 0
         self.lost_sector_count = 0
@@ -265,6 +271,15 @@ class SimDisk:
         self._options.sync_error_share = 0
         self._options.space_error_share = 0
         self._options.read_error_share = 0
+        self.fails_next_sync = False
+
+    def speed_up(self) -> None:
+        """Syncs take what they usually take."""
+        self.extra_sync_us = 0
+
+    def free_space(self) -> None:
+        """Files can be created again."""
+        self.is_full = False
 
     def durable_image(self) -> dict[str, bytes]:
         """What a power loss in this instant would surely leave: the floor under every acknowledgement."""
@@ -286,7 +301,7 @@ class SimDisk:
             return 1 + self._prng.below(options.step_us_max)
         if options.stall_share and self._prng.chance(options.stall_share, 10_000):
             return 1 + self._prng.below(options.stall_us_max)
-        return self._prng.between(options.sync_us_min, options.sync_us_max)
+        return self._prng.between(options.sync_us_min, options.sync_us_max) + self.extra_sync_us
 
     def _execute(self, job: _Job) -> DiskDone | None:
         request = job.request
@@ -326,7 +341,8 @@ class SimDisk:
             self._clock = inode.write(request.offset, request.data, self._clock)
             return None
         share = self._options.sync_error_share
-        if share and self._prng.chance(share, 10_000):
+        if self.fails_next_sync or (share and self._prng.chance(share, 10_000)):
+            self.fails_next_sync = False
             self._fail_sync(inode)
             self._failure = f"append to {request.name}: Input/output error (errno 5)"
             return DiskDone(request.number, error=self._failure)
@@ -349,7 +365,7 @@ class SimDisk:
             if isinstance(request, CreateFile) and request.name in self._names:
                 return DiskDone(request.number, error=f"create {request.name}: the file exists (errno 17)")
             share = self._options.space_error_share
-            if share and self._prng.chance(share, 100):
+            if self.is_full or (share and self._prng.chance(share, 100)):
                 self.error_count += 1
                 return DiskDone(request.number, error=f"write {request.name}: No space left on device (errno 28)")
             inode = self._create(temporary)

@@ -38,6 +38,7 @@ class Link:
         "client_is_open",
         "conn_id",
         "held",
+        "host",
         "is_blocked",
         "is_half_open",
         "is_paused",
@@ -55,6 +56,7 @@ class Link:
     def __init__(self, number: int, client: int) -> None:
         self.number = number
         self.client = client
+        self.host = 0  # number of the node it leads to; 0 until it is chosen
         self.conn_id = 0  # what the node's process calls it; 0 until accepted
         self.client_is_open = True
         self.node_is_open = True  # the node was not told of its end

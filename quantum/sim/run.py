@@ -1,7 +1,7 @@
-"""One seed is one run: what is drawn, the active phase, the quiet phase, the verdict. And many seeds over processes.
+"""One scenario is one run: what is drawn, the phase with faults, the quiet phase, the verdict.
 
-A run is a function of its seed, profile and schedule alone. Between seeds nothing is shared; the collector of garbage
-stands still during a run.
+A run is a function of its scenario alone. Between runs nothing is shared; the collector of garbage stands still during
+a run.
 """
 
 import gc
@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, final
 
 from quantum.core.edge.config import EdgeConfig
@@ -17,133 +17,76 @@ from quantum.core.mqtt.packets import V5, Subscription
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.storage import Identity, StorageConfig
 from quantum.core.prng import Prng
+from quantum.sim import nemesis
 from quantum.sim.clients import ClientPlan
-from quantum.sim.disk import DiskOptions
-from quantum.sim.nemesis import (
-    KIND_NAMES,
-    PAUSE,
-    STALL_READER,
-    WALL_JUMP,
-    Fault,
-    NemesisOptions,
-    draw_nemesis,
-    draw_schedule,
-)
-from quantum.sim.network import NetworkOptions
-from quantum.sim.workload import WorkloadOptions, draw_plans, draw_workload
-from quantum.sim.world import World, WorldOptions
+from quantum.sim.history import History
+from quantum.sim.profiles import RunOptions, draw_faults, draw_options
+from quantum.sim.scenario import MQTT, Outcome, Scenario, copy_scenario
+from quantum.sim.workload import draw_plans
+from quantum.sim.world import World
 
-LITE: Final = "lite"
-STANDARD: Final = "standard"
-PROFILES: Final = (LITE, STANDARD)
 QUIET_US: Final = 6_000_000  # the least length of the quiet period
 SETTLE_US: Final = 30_000_000  # the most: L2
 READ_US: Final = 3_000_000  # for the reader of retained messages
 STEP_US: Final = 500_000
 STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
+# What makes clients and broker measure different times.
+_UNEVEN: Final = (
+    nemesis.PAUSE,
+    nemesis.PAUSE_LEADER,
+    nemesis.SUSPEND,
+    nemesis.STALL_READER,
+    nemesis.WALL_JUMP,
+    nemesis.DRIFT,
+)
 
 
-@final
-@dataclass(slots=True)
-class SeedOptions:
-    """All that is drawn before a run begins."""
-
-    world: WorldOptions
-    workload: WorkloadOptions
-    nemesis: NemesisOptions
-    disk: DiskOptions
-    network: NetworkOptions
-    segment_bytes: int
-    snapshot_log_bytes: int
-    snapshot_slice_bytes: int
-    redecode_share: int
-    receive_maximum: int
-    turn_bytes_max: int
-
-
-@final
-@dataclass(slots=True)
-class SeedResult:
-    """The outcome of one seed; `violations` are texts, so that it travels between processes."""
-
-    seed: int
-    verdict: str  # "clean" or "violation"
-    law: str
-    violations: list[str]
-    digest: str
-    stats: dict[str, Any]
-    tail: list[str] = field(default_factory=list)  # the last records of a run that failed
-
-
-def draw_options(seed: int, profile: str) -> SeedOptions:
-    """The ranges of a seed: first which faults there are at all, then how strong."""
-    root = Prng(seed)
-    is_lite = profile == LITE
-    prng = root.stream("config")
-    is_slow = prng.chance(1, 5)
-    disk = DiskOptions(
-        step_us_max=prng.between(20, 300),
-        sync_us_min=prng.between(50, 500),
-        sync_us_max=prng.between(500, 30_000 if is_slow else 5_000),
-        stall_share=prng.between(1, 100) if prng.chance(1, 4) else 0,
-    )
-    network = NetworkOptions(
-        delay_us_min=prng.between(10, 500),
-        delay_us_max=prng.between(500, 20_000),
-        split_share=prng.below(400),
-        tiny_share=prng.below(200),
-        reset_share=prng.below(1000),
-    )
-    if not is_lite:
-        disk.sync_error_share = prng.between(1, 60) if prng.chance(1, 6) else 0
-        disk.space_error_share = prng.between(1, 20) if prng.chance(1, 8) else 0
-        disk.read_error_share = prng.between(1, 60) if prng.chance(1, 8) else 0
-    segment_bytes = 4096 * prng.between(1, 16)
-    workload = draw_workload(root.stream("workload"), is_lite)
-    return SeedOptions(
-        world=WorldOptions(
-            duration_us=prng.between(4_000_000, 8_000_000 if is_lite else 14_000_000),
-            turn_us_max=prng.between(20, 2_000),
-            burst_max=workload.burst_max,
-        ),
-        workload=workload,
-        nemesis=draw_nemesis(root.stream("nemesis"), is_lite),
-        disk=disk,
-        network=network,
-        segment_bytes=segment_bytes,
-        snapshot_log_bytes=segment_bytes * prng.between(1, 8),
-        snapshot_slice_bytes=prng.between(256, 16_384),
-        redecode_share=1 if prng.chance(3, 4) else 16,
-        receive_maximum=(2, 10, 256)[prng.below(3)],
-        turn_bytes_max=(200, 4_000, 4_194_304)[prng.choice_index([1, 1, 4])],
-    )
-
-
-def draw_faults(seed: int, options: SeedOptions) -> list[Fault]:
-    """The schedule a seed runs with when none is given."""
-    return draw_schedule(
-        Prng(seed).stream("schedule"), options.nemesis, options.workload.client_count, options.world.duration_us
-    )
-
-
-def run_seed(seed: int, profile: str = STANDARD, schedule: list[Fault] | None = None) -> SeedResult:
-    """One run. `schedule` replaces the drawn faults."""
+def run(scenario: Scenario, history: History | None = None) -> Outcome:
+    """One run."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return _run(seed, profile, schedule)
+        return _run(scenario)
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _run(seed: int, profile: str, schedule: list[Fault] | None) -> SeedResult:
-    options = draw_options(seed, profile)
-    faults = draw_faults(seed, options) if schedule is None else schedule
-    root = Prng(seed)
-    plans = draw_plans(root.stream("plans"), options.workload)
-    config = NodeConfig(
-        Identity("sim", "node-1"),
+def _run(scenario: Scenario) -> Outcome:
+    options = draw_options(scenario)
+    faults = draw_faults(scenario, options)
+    root = Prng(scenario.seed)
+    plans = draw_plans(root.stream("plans"), options.workload) if options.workload.client_count else []
+    world = World(
+        root.stream("world"),
+        options.world,
+        [_node_config(options, number) for number in range(1, options.node_count + 1)],
+        [replace(options.disk) for _ in range(options.node_count)],
+        options.network,
+        options.peers,
+        plans,
+        faults,
+    )
+    world.promises.is_time_even = not any(event.kind in _UNEVEN for event in faults)
+    world.run_until(options.world.duration_us)
+    _settle(world)
+    frozen = None
+    if world.promises.violations:
+        frozen = copy_scenario(
+            scenario,
+            node_count=options.node_count,
+            client_count=options.workload.client_count,
+            duration_ms=options.world.duration_us // 1000,
+            faults=faults,
+        )
+    classes = list(options.standing)
+    classes += [name for name in options.nemesis.classes if name not in scenario.off]
+    return _outcome(world, tuple(classes), frozen)
+
+
+def _node_config(options: RunOptions, number: int) -> NodeConfig:
+    return NodeConfig(
+        Identity("sim", f"node-{number}"),
         edge=EdgeConfig(receive_maximum=options.receive_maximum),
         storage=StorageConfig(
             segment_bytes=options.segment_bytes,
@@ -153,12 +96,44 @@ def _run(seed: int, profile: str, schedule: list[Fault] | None) -> SeedResult:
         turn_bytes_max=options.turn_bytes_max,
         redecode_share=options.redecode_share,
     )
-    world = World(root.stream("world"), options.world, config, options.disk, options.network, plans, faults)
-    kinds = dict.fromkeys(fault[1] for fault in faults)
-    world.promises.is_time_even = not (PAUSE in kinds or STALL_READER in kinds or WALL_JUMP in kinds)
-    world.run_until(options.world.duration_us)
-    _settle(world)
-    return _result(seed, world)
+
+
+def _outcome(world: World, classes: tuple[str, ...], frozen: Scenario | None) -> Outcome:
+    promises = world.promises
+    violation = promises.violations[0] if promises.violations else None
+    stats: dict[str, int] = {
+        "events": world.scheduler.count,
+        "simulated_ms": world.scheduler.now_us // 1000,
+        "records": world.trace.count,
+        "turns": world.stats.turn_count,
+        "crashes": world.stats.crash_count,
+        "power_losses": world.stats.power_loss_count,
+        "refusals": world.stats.refusal_count,
+        "recoveries": world.stats.recovery_count,
+        "replays_compared": world.stats.replay_count,
+        "published": len(promises.published),
+        "deliveries": promises.delivery_count,
+        "client_cuts": world.network.cut_count,
+        "peer_frames": world.peers.frame_count,
+        "peer_frames_lost": world.peers.drop_count + world.peers.cut_count,
+    }
+    disks = [host.disk for host in world.hosts.values()]
+    stats["syncs"] = sum(disk.sync_count for disk in disks)
+    stats["disk_errors"] = sum(disk.error_count for disk in disks)
+    stats["lost_sectors"] = sum(disk.lost_sector_count for disk in disks)
+    for kind, count in world.faults.counts.items():
+        stats[f"fault {kind}"] = count
+    return Outcome(
+        law=violation.law if violation else "",
+        facts=(violation.first, violation.second) if violation else ("", ""),
+        digest=world.trace.digest(),
+        stats=stats,
+        marks=world.marks.counts,
+        at_us=world.scheduler.now_us if violation else 0,
+        frozen=frozen,
+        classes=classes,
+        tail=world.trace.lines() if violation else [],
+    )
 
 
 def _settle(world: World) -> None:
@@ -193,7 +168,7 @@ def _settle(world: World) -> None:
     if not promises.violations:
         if not reader.is_settled:
             promises.violate("L2", "the node serves everybody", "a new client could not subscribe in 3 s")
-        promises.finish(["monitor"])
+        promises.finish([client.plan.client_id for client in world.clients if client.plan.client_id == "monitor"])
         promises.check_retained(reader.plan.client_id, reader.retained)
         world.look_inside()
 
@@ -223,43 +198,54 @@ def _reader_plan(number: int) -> ClientPlan:
     )
 
 
-def _result(seed: int, world: World) -> SeedResult:
-    promises = world.promises
-    stats = asdict(world.stats)
-    stats.update(
-        events=world.scheduler.count,
-        records=world.trace.count,
-        simulated_ms=world.scheduler.now_us // 1000,
-        published=len(promises.published),
-        deliveries=promises.delivery_count,
-        syncs=world.disk.sync_count,
-        disk_errors=world.disk.error_count,
-        cuts=world.network.cut_count,
-    )
-    violations = promises.violations
-    return SeedResult(
-        seed=seed,
-        verdict="violation" if violations else "clean",
-        law=violations[0].law if violations else "",
-        violations=[str(violation) for violation in violations],
-        digest=world.trace.digest(),
-        stats=stats,
-        tail=world.trace.lines() if violations else [],
-    )
+# -- the command's view ---------------------------------------------------------------------------------------------
+
+
+LITE: Final = "lite"
+STANDARD: Final = "standard"
+PROFILES: Final = (STANDARD, LITE)
+
+
+@final
+@dataclass(slots=True)
+class SeedResult:
+    """The outcome of one seed; `violations` are texts, so that it travels between processes."""
+
+    seed: int
+    verdict: str  # "clean" or "violation"
+    law: str
+    violations: list[str]
+    digest: str
+    stats: dict[str, Any]
+    tail: list[str] = field(default_factory=list)  # the last records of a run that failed
+
+
+def run_seed(seed: int, profile: str = STANDARD) -> SeedResult:
+    """One run, as a text."""
+    outcome = run(Scenario(MQTT, seed))
+    violations = [f"{outcome.law}: {outcome.facts[0]}; {outcome.facts[1]}"] if outcome.law else []
+    verdict = "violation" if violations else "clean"
+    return SeedResult(seed, verdict, outcome.law, violations, outcome.digest, dict(outcome.stats), outcome.tail)
 
 
 def describe(seed: int, profile: str) -> list[str]:
     """What a seed has drawn, for people."""
-    options = draw_options(seed, profile)
-    lines = [f"seed {seed}, profile {profile}"]
+    return [f"seed {seed}, profile {profile}", *describe_scenario(Scenario(MQTT, seed))]
+
+
+def describe_scenario(scenario: Scenario) -> list[str]:
+    """What a scenario draws, for people."""
+    options = draw_options(scenario)
+    lines: list[str] = []
     for name, value in asdict(options).items():
         if isinstance(value, dict):
-            text = " ".join(f"{key}={item}" for key, item in value.items() if key != "kinds")
+            text = " ".join(f"{key}={item}" for key, item in value.items() if key != "classes")
         else:
             text = str(value)
         lines.append(f"  {name}: {text}")
-    faults = [KIND_NAMES[kind] for kind in options.nemesis.kinds]
-    lines.append(f"  faults: {' '.join(faults) or 'none'}, {len(draw_faults(seed, options))} in all")
+    lines.append(
+        f"  faults: {' '.join(options.nemesis.classes) or 'none'}, {len(draw_faults(scenario, options))} in all"
+    )
     return lines
 
 

@@ -18,6 +18,8 @@ CLIENT_DUE: Final = 4
 FAULT_DUE: Final = 5
 NODE_START: Final = 6
 READER_RESUMES: Final = 7
+PEER_FRAME: Final = 8
+FAULT_ENDS: Final = 9
 
 # (at_us, tie, sequence, kind, number, payload)
 Due = tuple[int, int, int, int, int, object]

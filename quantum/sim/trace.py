@@ -30,6 +30,8 @@ STOPPED: Final = 12
 EVENT: Final = 13
 CLIENT_ACTION: Final = 14
 STATE: Final = 15
+PEER_SENT: Final = 16
+PEER_FRAME: Final = 17
 KIND_NAMES: Final = (
     "",
     "turn",
@@ -47,6 +49,8 @@ KIND_NAMES: Final = (
     "event",
     "client-action",
     "state",
+    "peer-sent",
+    "peer-frame",
 )
 
 

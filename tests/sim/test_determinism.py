@@ -1,5 +1,5 @@
-"""Goal: a seed is a run, byte for byte. Method: the same seeds in fresh processes with different hash seeds and in
-another order, and a run replayed from its own schedule."""
+"""Goal: a scenario is a run, byte for byte. Method: the same scenarios in fresh processes with different hash seeds and
+in another order, a run replayed from its own schedule, and one with all that is open put into the scenario."""
 
 import json
 import os
@@ -8,20 +8,24 @@ import sys
 
 import pytest
 
-from quantum.sim.run import LITE, STANDARD, draw_faults, draw_options, run_seed
+from quantum.sim.profiles import draw_faults, draw_options
+from quantum.sim.run import run
+from quantum.sim.scenario import MQTT, Scenario, copy_scenario
 
 SEEDS = (1, 2, 3, 7)
 PRINT_DIGESTS = """
 import json, sys
-from quantum.sim.run import run_seed
-print(json.dumps({str(seed): run_seed(seed).digest for seed in json.loads(sys.argv[1])}))
+from quantum.sim.run import run
+from quantum.sim.scenario import Scenario
+profile = sys.argv[1]
+print(json.dumps({str(seed): run(Scenario(profile, seed)).digest for seed in json.loads(sys.argv[2])}))
 """
 
 
-def digests_of(seeds: list[int], hash_seed: str) -> dict[str, str]:
+def digests_of(profile: str, seeds: list[int], hash_seed: str) -> dict[str, str]:
     """Run seeds in a process of their own."""
     done = subprocess.run(
-        [sys.executable, "-c", PRINT_DIGESTS, json.dumps(seeds)],
+        [sys.executable, "-c", PRINT_DIGESTS, profile, json.dumps(seeds)],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
@@ -31,20 +35,38 @@ def digests_of(seeds: list[int], hash_seed: str) -> dict[str, str]:
     return digests
 
 
-def test_digest_is_the_same_under_other_hash_seeds_and_in_another_order() -> None:
-    first = digests_of(list(SEEDS), "1")
-    second = digests_of(list(reversed(SEEDS)), "4242")
+@pytest.mark.parametrize("profile", [MQTT])
+def test_digest_is_the_same_under_other_hash_seeds_and_in_another_order(profile: str) -> None:
+    first = digests_of(profile, list(SEEDS), "1")
+    second = digests_of(profile, list(reversed(SEEDS)), "4242")
     assert first == second
     assert len(SEEDS) == len(dict.fromkeys(first.values()))
 
 
-@pytest.mark.parametrize("profile", [LITE, STANDARD])
+@pytest.mark.parametrize("profile", [MQTT])
 def test_run_is_replayed_from_its_schedule(profile: str) -> None:
-    schedule = draw_faults(5, draw_options(5, profile))
-    assert schedule
-    assert run_seed(5, profile).digest == run_seed(5, profile, schedule).digest
+    scenario = Scenario(profile, 5)
+    options = draw_options(scenario)
+    faults = draw_faults(scenario, options)
+    assert faults
+    closed = copy_scenario(
+        scenario,
+        node_count=options.node_count,
+        client_count=options.workload.client_count,
+        duration_ms=options.world.duration_us // 1000,
+        faults=faults,
+    )
+    assert run(scenario).digest == run(closed).digest
 
 
 def test_another_schedule_is_another_run() -> None:
-    schedule = draw_faults(5, draw_options(5, STANDARD))
-    assert run_seed(5).digest != run_seed(5, STANDARD, schedule[:-1]).digest
+    faults = draw_faults(Scenario(MQTT, 5), draw_options(Scenario(MQTT, 5)))
+    assert run(Scenario(MQTT, 5)).digest != run(Scenario(MQTT, 5, faults=faults[:-1])).digest
+
+
+def test_class_that_is_off_leaves_the_draws_of_all_others_as_they_were() -> None:
+    scenario = Scenario(MQTT, 5)
+    faults = draw_faults(scenario, draw_options(scenario))
+    kind = faults[0].kind
+    without = copy_scenario(scenario, off=(kind,))
+    assert [fault for fault in faults if fault.kind != kind] == draw_faults(without, draw_options(without))

@@ -2,18 +2,20 @@
 
 import pytest
 
-from quantum.sim.run import run_seed
+from quantum.sim.run import run
+from quantum.sim.scenario import MQTT, Scenario
 
 KEPT = (
     # A manifest renamed by a killed process and not synced was trusted; what it replaced was deleted for good.
-    ("lite", 393),
+    Scenario(MQTT, 393),
     # An older client with many QoS 2 exchanges was not read any more, so its PUBRELs never came.
-    ("standard", 1029),
-    ("standard", 1107),
-    ("standard", 1501),
+    Scenario(MQTT, 1029),
+    Scenario(MQTT, 1107),
+    Scenario(MQTT, 1501),
 )
 
 
-@pytest.mark.parametrize(("profile", "seed"), KEPT)
-def test_kept_seed_is_clean(profile: str, seed: int) -> None:
-    assert [] == run_seed(seed, profile).violations
+@pytest.mark.parametrize("scenario", KEPT, ids=lambda scenario: f"{scenario.profile} {scenario.seed}")
+def test_kept_seed_is_clean(scenario: Scenario) -> None:
+    outcome = run(scenario)
+    assert ("", ("", "")) == (outcome.law, outcome.facts)

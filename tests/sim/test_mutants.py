@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quantum.sim.scenario import MQTT
 from tests.sim.mutants import MUTANTS, Mutant
 
 PACKAGE = Path(__file__).resolve().parents[2] / "quantum"
@@ -16,13 +17,14 @@ SEEDS_MAX = 500
 HUNT = """
 import sys
 import quantum
-from quantum.sim.run import run_seed
+from quantum.sim.run import run
+from quantum.sim.scenario import Scenario
 
 assert quantum.__file__.startswith(sys.argv[1]), quantum.__file__
 for seed in range(1, int(sys.argv[2]) + 1):
-    result = run_seed(seed)
-    if result.violations:
-        print(seed, result.violations[0])
+    outcome = run(Scenario(sys.argv[3], seed))
+    if outcome.law:
+        print(seed, outcome.law, *outcome.facts)
         break
 """
 
@@ -50,7 +52,7 @@ def test_mutant_is_found(mutant: Mutant, tmp_path: Path) -> None:
     plant(mutant, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", HUNT, str(tmp_path), str(SEEDS_MAX)],
+        [sys.executable, "-c", HUNT, str(tmp_path), str(SEEDS_MAX), MQTT],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

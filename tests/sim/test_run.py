@@ -2,60 +2,64 @@
 what happened in them."""
 
 import pytest
-from click.testing import CliRunner
 
-from quantum.cli.sim import sim
-from quantum.sim import run
-from quantum.sim.nemesis import KIND_NAMES
-from quantum.sim.run import LITE, PROFILES, STANDARD, SweepResult, run_seed, sweep
+from quantum.sim import nemesis, run
+from quantum.sim.scenario import MQTT, Outcome, Scenario
 
 
-def no_progress(total: SweepResult, result: run.SeedResult) -> None:
-    """Nobody watches."""
+def outcomes(profile: str, count: int) -> list[Outcome]:
+    """The first seeds of a profile, one after the other."""
+    return [run.run(Scenario(profile, seed)) for seed in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+def totals(found: list[Outcome]) -> dict[str, int]:
+    """All their numbers together."""
+    total: dict[str, int] = {}
+    for outcome in found:
+        for name, value in outcome.stats.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+@pytest.mark.parametrize("profile", [MQTT])
 def test_first_seeds_are_clean(profile: str) -> None:
-    total = sweep(1, 20, profile, 1, no_progress, 1)
-    assert [] == [failure.violations for failure in total.failures]
-    assert 20 == total.clean_count
+    found = outcomes(profile, 20)
+    assert [] == [(seed, item.law, item.facts) for seed, item in enumerate(found, 1) if item.law]
+    assert all(0 < item.stats["events"] for item in found)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_that_a_run_is_for_is_missing_from_many() -> None:
-    total = sweep(1, 100, STANDARD, 1, no_progress, 1)
-    assert [] == [failure.violations for failure in total.failures]
-    for name in KIND_NAMES[1:]:
-        assert total.totals.get(f"fault {name}", 0) > 10, name
-    for name in ("power_loss_count", "lost_sector_count", "refusal_count", "disk_errors", "cuts", "replay_count"):
-        assert total.totals[name] > 10, name
-    assert total.totals["deliveries"] > 10_000
+    found = outcomes(MQTT, 100)
+    assert [] == [item.facts for item in found if item.law]
+    total = totals(found)
+    for kind in nemesis.CLASSES:
+        if nemesis.nodes_min(kind) == 1:
+            assert total.get(f"fault {kind}", 0) > 10, kind
+    for name in ("power_losses", "lost_sectors", "refusals", "disk_errors", "client_cuts", "replays_compared"):
+        assert total[name] > 10, name
+    assert total["deliveries"] > 10_000
 
 
 def test_replay_is_compared_at_the_end_of_a_run() -> None:
-    assert 1 == run_seed(2, LITE).stats["replay_count"]
+    assert 1 == run.run(Scenario(MQTT, 2)).stats["replays_compared"]
 
 
-def test_command_prints_options_first_and_then_verdict_and_digest() -> None:
-    result = CliRunner().invoke(sim, ["--seed", "3", "--profile", "lite"])
-    lines = result.output.splitlines()
-    assert 0 == result.exit_code
-    assert "seed 3, profile lite" == lines[0]
-    assert f"verdict: clean, trace {run_seed(3, LITE).digest}" == lines[-1]
+def test_run_without_clients_and_faults_is_clean() -> None:
+    outcome = run.run(Scenario(MQTT, 3, client_count=0, duration_ms=500, faults=[]))
+    assert "" == outcome.law
+    assert 0 == outcome.stats["deliveries"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--seed", "1", "--seeds", "1..2"], ["--seeds", "2..1"], ["--seeds", "x"]])
-def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    assert 2 == CliRunner().invoke(sim, arguments).exit_code
-
-
-def test_violation_exits_with_1_and_names_law_facts_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_violation_names_law_and_facts_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     # With no time allowed for settling, a run cannot be clean.
     monkeypatch.setattr(run, "QUIET_US", 1)
     monkeypatch.setattr(run, "SETTLE_US", -1)
-    result = CliRunner().invoke(sim, ["--seed", "3", "--profile", "lite"])
-    assert 1 == result.exit_code
-    assert "law        L2" in result.output
-    assert "it holds   everything healed at" in result.output
-    assert "quantum sim --seed 3 --profile lite" in result.output
+    outcome = run.run(Scenario(MQTT, 3))
+    assert "L2" == outcome.law
+    assert outcome.facts[0].startswith("everything healed at")
+    assert outcome.frozen is not None
+    assert outcome.frozen.faults is not None
+    again = run.run(outcome.frozen)
+    assert (outcome.law, outcome.facts, outcome.digest) == (again.law, again.facts, again.digest)

@@ -1,0 +1,263 @@
+"""One node of the world: a process that comes and goes, the machine it runs on, its disk and its clocks.
+
+A small loop around `Node.turn`, like the reactor's. The host schedules its turns and disk steps itself; what leaves a
+turn is carried out by the world, which knows where it goes.
+"""
+
+import traceback
+from dataclasses import dataclass
+from typing import Final, final
+
+from quantum.core.node.config import NodeConfig
+from quantum.core.node.inputs import Inputs
+from quantum.core.node.node import Node
+from quantum.core.node.outputs import Outputs
+from quantum.core.prng import Prng
+from quantum.core.wal.requests import DiskDone, DiskRequest
+from quantum.sim.disk import LANES, DiskOptions, SimDisk
+from quantum.sim.host_clock import HostClock
+from quantum.sim.network import Network
+from quantum.sim.scheduler import DISK_STEP, NODE_START, NODE_TURN, Scheduler
+from quantum.sim.sockets import Sockets
+
+BY_KILL: Final = -1  # how a process ends, beside the models of a power loss
+
+
+@final
+@dataclass(slots=True)
+class Armed:
+    """A crash that waits for the outputs of a turn."""
+
+    restart_us: int
+    served: int  # destinations that are still served
+    model: int  # of the power loss, BY_KILL for a kill
+    wants_writes: bool  # it waits for a turn that writes to a client
+
+
+@final
+@dataclass(slots=True)
+class Rot:
+    """A bit that was turned on a disk and is turned back when the node has said what it thinks of it."""
+
+    name: str
+    offset: int
+    bit: int
+
+
+@final
+class Host:
+    """A node by its number, and what it runs on."""
+
+    __slots__ = (
+        "_network",
+        "_scheduler",
+        "_start_prng",
+        "_turn_at_us",
+        "_turn_prng",
+        "_turn_us_max",
+        "armed",
+        "clock",
+        "config",
+        "disk",
+        "errors_at_start",
+        "event",
+        "failure",
+        "incarnation",
+        "inputs",
+        "is_gone",
+        "is_ready",
+        "is_up",
+        "node",
+        "number",
+        "order",
+        "out",
+        "paused_until_us",
+        "rot",
+        "rots_at_end",
+        "sockets",
+        "starts_at_us",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        config: NodeConfig,
+        prng: Prng,
+        disk_options: DiskOptions,
+        network: Network,
+        scheduler: Scheduler,
+        turn_us_max: int,
+        wall_offset_ms: int = 0,
+    ) -> None:
+        self.number = number
+        self.config = config
+        self.order = prng.stream("order")
+        self._turn_prng = prng.stream("turns")
+        self._start_prng = prng.stream("starts")
+        self._network = network
+        self._scheduler = scheduler
+        self._turn_us_max = turn_us_max
+        self.disk = SimDisk(prng.stream("disk"), disk_options)
+        self.clock = HostClock(0, wall_offset_ms)
+        self.node: Node | None = None
+        self.inputs = Inputs()
+        self.out = Outputs()
+        self.sockets = Sockets(network, self.inputs)
+        self.incarnation = 0
+        self.is_up = False
+        self.is_ready = False
+        self.is_gone = False  # for good: its disk was wiped, or it stays broken
+        self.paused_until_us = 0
+        self.starts_at_us = 0  # of a process that is down and comes back
+        self.armed: Armed | None = None
+        self.rot: Rot | None = None
+        self.rots_at_end: tuple[int, int] | None = None  # which bit turns when the process is gone
+        self.errors_at_start = 0
+        self.failure = ""  # why the last turn raised
+        self.event = 0  # of the history: the last thing that happened here
+        self._turn_at_us = -1  # the one valid NODE_TURN event
+
+    # -- the process ----------------------------------------------------------------------------------------------
+
+    def start_at(self, at_us: int) -> None:
+        """The machine starts the process then."""
+        self.starts_at_us = at_us
+        self._scheduler.push(at_us, NODE_START, self.number, self.incarnation + 1)
+
+    def start(self) -> None:
+        """A new process."""
+        assert not self.is_up
+        now_us = self._scheduler.now_us
+        self.incarnation += 1
+        self.is_up = True
+        self.is_ready = False
+        self.errors_at_start = self.disk.error_count
+        self.node = Node(self.config, self._start_prng.u64())
+        self.inputs = Inputs()
+        self.sockets = Sockets(self._network, self.inputs)
+        self.clock.reboot(now_us, self._start_prng.below(1 << 40))
+        self.paused_until_us = 0
+        self.want_turn()
+
+    def end(self, model: int) -> None:
+        """The process ends at once; with a model of power loss, the whole machine."""
+        assert self.is_up
+        self.is_up = False
+        self.is_ready = False
+        self.node = None
+        self.armed = None
+        if model == BY_KILL:
+            self.disk.kill()
+        else:
+            self.disk.lose_power(model)
+        self.sockets.end()
+        if self.rots_at_end is not None:
+            self._turn_bit(*self.rots_at_end)
+            self.rots_at_end = None
+
+    def pause(self, for_us: int) -> None:
+        """The process stands still; what arrives waits."""
+        self.paused_until_us = max(self.paused_until_us, self._scheduler.now_us + for_us)
+
+    @property
+    def is_paused(self) -> bool:
+        """The process stands still."""
+        return self._scheduler.now_us < self.paused_until_us
+
+    # -- turns ----------------------------------------------------------------------------------------------------
+
+    def want_turn(self) -> None:
+        """Something happened: a turn, as soon as the process is free."""
+        if not self.is_up:
+            return
+        now_us = self._scheduler.now_us
+        if now_us < self._turn_at_us <= now_us + 1:
+            return
+        at_us = now_us + 1 + self._turn_prng.below(self._turn_us_max)
+        self._schedule_turn(at_us if at_us > self.paused_until_us else self.paused_until_us)
+
+    def _schedule_turn(self, at_us: int) -> None:
+        if self._scheduler.now_us < self._turn_at_us <= at_us:
+            return
+        self._turn_at_us = at_us
+        self._scheduler.push(at_us, NODE_TURN, self.number, self.incarnation)
+
+    def is_due(self, incarnation: object) -> bool:
+        """The event of a turn is the one that counts."""
+        return self.is_up and self._scheduler.now_us == self._turn_at_us and incarnation == self.incarnation
+
+    def turn(self) -> bool:
+        """Give the process one turn; its outputs are in `out`. False when there was none, `failure` says when it died."""
+        node = self.node
+        assert node is not None
+        now_us = self._scheduler.now_us
+        self._turn_at_us = -1
+        if now_us < self.paused_until_us:
+            self._schedule_turn(self.paused_until_us)
+            return False
+        inputs = self.inputs
+        inputs.now_ms = self.clock.now_ms(now_us)
+        inputs.wall_ms = self.clock.wall_ms(now_us)
+        out = self.out
+        out.clear()
+        try:
+            node.turn(inputs, out)
+        except Exception as error:  # An assertion, in most cases: the process would end here.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename.rpartition('/')[2]} line {frame.lineno}"
+            self.failure = f"{type(error).__name__} in {where}: {error}"
+            return False
+        inputs.clear()
+        return True
+
+    def keep_deadline(self) -> None:
+        """The node said by when it wants its next turn."""
+        deadline_ms = self.out.deadline_ms
+        if deadline_ms:
+            at_us = self.clock.real_us_at(deadline_ms, self._scheduler.now_us)
+            if at_us <= self._scheduler.now_us:
+                self.want_turn()
+            else:
+                self._schedule_turn(at_us)
+
+    # -- the disk -------------------------------------------------------------------------------------------------
+
+    def submit(self, request: DiskRequest) -> None:
+        """Hand a request to the disk."""
+        self.disk.submit(request)
+        self._start_disk()
+
+    def disk_step(self, lane: int) -> DiskDone | None:
+        """Carry out the due step of a lane; the request's end is an input of the next turn."""
+        wait_us, done = self.disk.step(lane)
+        if done is None:
+            self._push_step(lane, wait_us)
+            return None
+        self.inputs.disk_done.append(done)
+        self.want_turn()
+        self._start_disk()
+        return done
+
+    def _start_disk(self) -> None:
+        for lane, wait_us in self.disk.start():
+            self._push_step(lane, wait_us)
+
+    def _push_step(self, lane: int, wait_us: int) -> None:
+        self._scheduler.push(
+            self._scheduler.now_us + wait_us, DISK_STEP, self.number * len(LANES) + lane, self.incarnation
+        )
+
+    # -- rot ------------------------------------------------------------------------------------------------------
+
+    def _turn_bit(self, part: int, choice: int) -> None:
+        """Turn one bit of a batch behind which others were synced."""
+        spot = self.disk.rot_spot(part, choice)
+        if spot is not None:
+            self.rot = Rot(*spot)
+            self.disk.flip_bit(*spot)
+
+    def heal_rot(self) -> None:
+        """The bit is as it was."""
+        rot, self.rot = self.rot, None
+        if rot is not None:
+            self.disk.heal_bit(rot.name, rot.offset, rot.bit)

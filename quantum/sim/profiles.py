@@ -1,0 +1,243 @@
+"""What a seed draws before it runs, one table of ranges a profile.
+
+First which faults there are at all, then how strong, then the workload; each from a stream of its own, so that a fault
+class that is switched off leaves the rest of the run's draws as they were.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from quantum.core.prng import Prng
+from quantum.sim import nemesis
+from quantum.sim.disk import DiskOptions
+from quantum.sim.nemesis import NemesisOptions, draw_nemesis
+from quantum.sim.network import NetworkOptions
+from quantum.sim.peer_network import PeerOptions
+from quantum.sim.scenario import MQTT, SOAK, STANDARD, STORAGE, FaultEvent, Scenario
+from quantum.sim.workload import WorkloadOptions, draw_workload
+from quantum.sim.world import WorldOptions
+
+# Classes that are no events of a schedule: they are there for the whole run.
+DROP: Final = "drop"
+DUPLICATE: Final = "duplicate"
+REPLAY: Final = "replay"
+DELAY: Final = "delay"
+REORDER: Final = "reorder"
+FLIP: Final = "flip"
+SEGMENTS: Final = "segments"
+STALL: Final = "stall"
+SYNC_ERRORS: Final = "sync-errors"
+SPACE_ERRORS: Final = "space-errors"
+READ_ERRORS: Final = "read-errors"
+STANDING: Final = (
+    DROP,
+    DUPLICATE,
+    REPLAY,
+    DELAY,
+    REORDER,
+    FLIP,
+    SEGMENTS,
+    STALL,
+    SYNC_ERRORS,
+    SPACE_ERRORS,
+    READ_ERRORS,
+)
+
+# Of 100 seeds, how many have a standing class at all.
+_STANDING_SHARES: Final = {
+    DROP: 50,
+    DUPLICATE: 50,
+    REPLAY: 30,
+    DELAY: 50,
+    REORDER: 40,
+    FLIP: 30,
+    SEGMENTS: 90,
+    STALL: 25,
+    SYNC_ERRORS: 16,
+    SPACE_ERRORS: 12,
+    READ_ERRORS: 12,
+}
+
+
+@final
+@dataclass(slots=True)
+class Profile:
+    """Ranges, both ends included."""
+
+    nodes: tuple[int, int]
+    clients: tuple[int, int]
+    duration_ms: tuple[int, int]  # of the phase with faults
+    dwell_us_max: int = 8_000_000
+    always: tuple[str, ...] = ()  # classes that every seed has
+    never: tuple[str, ...] = ()
+
+
+PROFILES: Final = {
+    STANDARD: Profile(nodes=(3, 5), clients=(3, 8), duration_ms=(6_000, 20_000)),
+    MQTT: Profile(nodes=(1, 1), clients=(3, 8), duration_ms=(4_000, 14_000)),
+    STORAGE: Profile(
+        nodes=(3, 5),
+        clients=(3, 5),
+        duration_ms=(6_000, 14_000),
+        always=(nemesis.POWER_ALL, nemesis.POWER_IN_OUTPUTS),
+        never=(nemesis.PAUSE, nemesis.SUSPEND, nemesis.WALL_JUMP),
+    ),
+    SOAK: Profile(nodes=(5, 7), clients=(8, 16), duration_ms=(60_000, 240_000), dwell_us_max=30_000_000),
+}
+
+
+@final
+@dataclass(slots=True)
+class RunOptions:
+    """All that is drawn before a run begins."""
+
+    node_count: int
+    standing: tuple[str, ...]
+    world: WorldOptions
+    workload: WorkloadOptions
+    nemesis: NemesisOptions
+    disk: DiskOptions
+    network: NetworkOptions
+    peers: PeerOptions
+    segment_bytes: int
+    snapshot_log_bytes: int
+    snapshot_slice_bytes: int
+    redecode_share: int
+    receive_maximum: int
+    turn_bytes_max: int
+
+
+def draw_options(scenario: Scenario) -> RunOptions:
+    """The ranges of a seed; what the scenario says itself is taken from there."""
+    root = Prng(scenario.seed)
+    profile = PROFILES[scenario.profile]
+    prng = root.stream("config")
+    sizes = root.stream("sizes")
+    node_count = sizes.between(*profile.nodes)
+    duration_ms = sizes.between(*profile.duration_ms)
+    client_count = sizes.between(*profile.clients)
+    if scenario.node_count is not None:
+        node_count = scenario.node_count
+    if scenario.duration_ms is not None:
+        duration_ms = scenario.duration_ms
+    standing = _draw_standing(root.stream("standing"), scenario, node_count)
+    workload = draw_workload(root.stream("workload"), False)
+    workload.client_count = client_count if scenario.client_count is None else scenario.client_count
+    faults = draw_nemesis(root.stream("nemesis"), node_count, profile.dwell_us_max)
+    known = [name for name in nemesis.CLASSES if name in faults.classes or name in profile.always]
+    faults.classes = [name for name in known if name not in profile.never]
+    segment_bytes = 4096 * prng.between(1, 16)
+    return RunOptions(
+        node_count=node_count,
+        standing=standing,
+        world=WorldOptions(
+            duration_us=duration_ms * 1000,
+            turn_us_max=prng.between(20, 2_000),
+            burst_max=workload.burst_max,
+            wall_skew_ms=prng.below(200),
+            stay_share=(0, 50, 90)[prng.below(3)],
+        ),
+        workload=workload,
+        nemesis=faults,
+        disk=_draw_disk(root.stream("disk options"), standing),
+        network=_draw_network(root.stream("network options"), standing),
+        peers=_draw_peers(root.stream("peer options"), standing),
+        segment_bytes=segment_bytes,
+        snapshot_log_bytes=segment_bytes * prng.between(1, 8),
+        snapshot_slice_bytes=prng.between(256, 16_384),
+        redecode_share=1 if prng.chance(3, 4) else 16,
+        receive_maximum=(2, 10, 256)[prng.below(3)],
+        turn_bytes_max=(200, 4_000, 4_194_304)[prng.choice_index([1, 1, 4])],
+    )
+
+
+def draw_faults(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
+    """The schedule a seed runs with: the scenario's own, or drawn; without what the scenario switches off."""
+    faults = scenario.faults
+    if faults is None:
+        faults = nemesis.draw_schedule(
+            Prng(scenario.seed).stream("schedule"),
+            options.nemesis,
+            options.node_count,
+            max(1, options.workload.client_count),
+            options.world.duration_us,
+        )
+        faults += _certain(scenario, options)
+    return [event for event in faults if event.kind not in scenario.off]
+
+
+def _certain(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
+    """What every seed of the profile has at least once: all machines lose power late in the run, mid-traffic."""
+    if nemesis.POWER_ALL not in PROFILES[scenario.profile].always or options.node_count < 2:
+        return []
+    prng = Prng(scenario.seed).stream("certain")
+    at_us = options.world.duration_us * prng.between(50, 95) // 100
+    args = {"model": prng.below(3), "stagger_us": prng.below(200_000)}
+    return [FaultEvent(at_us, nemesis.POWER_ALL, 1_000 + prng.below(400_000), (), args)]
+
+
+def _draw_standing(prng: Prng, scenario: Scenario, node_count: int) -> tuple[str, ...]:
+    chosen = [name for name in STANDING if prng.stream(name).chance(_STANDING_SHARES[name], 100)]
+    of_peers = (DROP, DUPLICATE, REPLAY, DELAY, REORDER, FLIP)
+    return tuple(name for name in chosen if name not in scenario.off and (node_count > 1 or name not in of_peers))
+
+
+def _draw_disk(prng: Prng, standing: tuple[str, ...]) -> DiskOptions:
+    is_slow = prng.chance(1, 5)
+    options = DiskOptions(
+        step_us_max=prng.between(20, 300),
+        sync_us_min=prng.between(50, 500),
+        sync_us_max=prng.between(500, 30_000 if is_slow else 5_000),
+        stall_share=prng.between(1, 100),
+        sync_error_share=prng.between(1, 60),
+        space_error_share=prng.between(1, 20),
+        read_error_share=prng.between(1, 60),
+    )
+    if STALL not in standing:
+        options.stall_share = 0
+    if SYNC_ERRORS not in standing:
+        options.sync_error_share = 0
+    if SPACE_ERRORS not in standing:
+        options.space_error_share = 0
+    if READ_ERRORS not in standing:
+        options.read_error_share = 0
+    return options
+
+
+def _draw_network(prng: Prng, standing: tuple[str, ...]) -> NetworkOptions:
+    options = NetworkOptions(
+        delay_us_min=prng.between(10, 500),
+        delay_us_max=prng.between(500, 20_000),
+        split_share=prng.below(400),
+        tiny_share=prng.below(200),
+        reset_share=prng.below(1000),
+    )
+    if SEGMENTS not in standing:
+        options.split_share = 0
+    return options
+
+
+def _draw_peers(prng: Prng, standing: tuple[str, ...]) -> PeerOptions:
+    options = PeerOptions(
+        delay_us_min=prng.between(50, 500),
+        delay_us_max=prng.between(500, 5_000),
+        drop_share=prng.between(1, (20, 100, 300)[prng.below(3)]),
+        duplicate_share=prng.between(1, (20, 500)[prng.below(2)]),
+        replay_share=prng.between(1, 50),
+        replay_us_max=(100_000, 5_000_000, 60_000_000)[prng.below(3)],
+        spike_share=prng.between(1, 100),
+        spike_us_max=prng.between(5_000, 400_000),
+        flip_share=prng.between(1, 50),
+        is_reordering=REORDER in standing,
+    )
+    if DROP not in standing:
+        options.drop_share = 0
+    if DUPLICATE not in standing:
+        options.duplicate_share = 0
+    if REPLAY not in standing:
+        options.replay_share = 0
+    if DELAY not in standing:
+        options.spike_share = 0
+    if FLIP not in standing:
+        options.flip_share = 0
+    return options
