@@ -116,11 +116,19 @@ class MembershipHistory:
         assert index > self.latest_index
         self._appended.append((index, membership))
 
-    def truncate(self, index: int) -> bool:
-        """Entries from `index` on are gone; True when another membership is in force now."""
-        before = len(self._appended)
+    def truncate(self, index: int) -> None:
+        """Entries from `index` on are gone."""
         self._appended = [each for each in self._appended if each[0] < index]
-        return len(self._appended) != before
+
+    def remove(self, index: int) -> None:
+        """The entry at `index` is lost, or was another one."""
+        self._appended = [each for each in self._appended if each[0] != index]
+
+    def restore(self, index: int, membership: Membership) -> None:
+        """The entry at `index`, which was lost, is back."""
+        self.remove(index)
+        at = len([each for each in self._appended if each[0] < index])
+        self._appended.insert(at, (index, membership))
 
     def compact(self, index: int) -> None:
         """Entries up to `index` are in a snapshot."""

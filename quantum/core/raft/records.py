@@ -10,10 +10,14 @@ from quantum.core.raft.membership import Membership
 @final
 @dataclass(slots=True)
 class HardStateRecord:
-    """The term and the vote in it. Source: Raft figure 2, persistent state."""
+    """The term and the vote in it, and whether the replica still doubts the end of its log.
+
+    Source: Raft figure 2, persistent state.
+    """
 
     term: int
     voted_for: int
+    is_tail_doubtful: bool = False
 
 
 @final

@@ -1,0 +1,158 @@
+"""The log of a replica in memory: what stands behind its snapshot, with holes where the disk lost something.
+
+The last entry is never a hole: a hole is known by the entry that follows it.
+"""
+
+from typing import Final, final
+
+from quantum.core.raft.entry import LOST, Entry
+
+ENTRY_BYTES: Final = 64  # what an entry costs beside its data, for the bounds
+
+
+@final
+class RaftLog:
+    """Entries first_index to last_index; `base_index` and `base_term` are those of the entry in front of them."""
+
+    __slots__ = ("_entries", "_lost", "base_index", "base_term", "size")
+
+    def __init__(self, base_index: int, base_term: int, entries: list[Entry]) -> None:
+        self.base_index = base_index
+        self.base_term = base_term
+        self._entries = entries
+        self._lost: dict[int, bool] = {entry.index: True for entry in entries if entry.kind == LOST}  # ascending
+        self.size = sum([len(entry.data) + ENTRY_BYTES for entry in entries])
+        assert not entries or entries[0].index == base_index + 1
+        assert not entries or entries[-1].kind != LOST
+        assert not entries or entries[-1].index == base_index + len(entries)
+
+    @property
+    def first_index(self) -> int:
+        """The first entry that is here; one more than last_index when none is."""
+        return self.base_index + 1
+
+    @property
+    def last_index(self) -> int:
+        """The last entry there is."""
+        return self.base_index + len(self._entries)
+
+    @property
+    def last_term(self) -> int:
+        """Its term."""
+        return self._entries[-1].term if self._entries else self.base_term
+
+    def term_at(self, index: int) -> int:
+        """The term of an entry; 0 where it is lost, -1 where the log does not reach."""
+        at = index - self.base_index
+        if at == 0:
+            return self.base_term
+        if at < 0 or at > len(self._entries):
+            return -1
+        return self._entries[at - 1].term
+
+    def entry(self, index: int) -> Entry:
+        """The entry at an index from first_index to last_index."""
+        return self._entries[index - self.base_index - 1]
+
+    def is_lost(self, index: int) -> bool:
+        """Whether there is a hole at `index`."""
+        return index in self._lost
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether there is any hole."""
+        return len(self._lost) > 0
+
+    @property
+    def first_lost(self) -> int:
+        """The first hole, 0 without one."""
+        return min(self._lost) if self._lost else 0
+
+    def lost_range(self) -> tuple[int, int]:
+        """The first and last index of the last hole there is."""
+        assert self._lost
+        last = max(self._lost)
+        first = last
+        while first - 1 in self._lost:
+            first -= 1
+        return first, last
+
+    def append(self, entry: Entry) -> None:
+        """Put an entry behind the last."""
+        assert entry.index == self.last_index + 1
+        self._entries.append(entry)
+        self.size += len(entry.data) + ENTRY_BYTES
+
+    def truncate(self, index: int) -> int:
+        """Remove the entries from `index` on, and a hole right in front of them; returns where the log is cut."""
+        assert index > self.base_index
+        while self.is_lost(index - 1):
+            index -= 1
+        at = index - self.base_index - 1
+        for entry in self._entries[at:]:
+            self.size -= len(entry.data) + ENTRY_BYTES
+            self._lost.pop(entry.index, None)
+        del self._entries[at:]
+        return index
+
+    def fill(self, entry: Entry) -> None:
+        """Put an entry into its hole."""
+        assert self.is_lost(entry.index)
+        del self._lost[entry.index]
+        self._entries[entry.index - self.base_index - 1] = entry
+        self.size += len(entry.data)
+
+    def lose(self, index: int) -> None:
+        """Give an entry up: what is known of those behind it does not fit it."""
+        assert self.base_index < index < self.last_index
+        entry = self.entry(index)
+        self.size -= len(entry.data)
+        self._entries[index - self.base_index - 1] = Entry(index, 0, LOST, b"")
+        self._lost[index] = True
+
+    def compact(self, index: int, term: int) -> None:
+        """Forget the entries up to `index`, whose term is `term`."""
+        if index <= self.base_index:
+            return
+        assert index <= self.last_index
+        count = index - self.base_index
+        for entry in self._entries[:count]:
+            self.size -= len(entry.data) + ENTRY_BYTES
+            self._lost.pop(entry.index, None)
+        del self._entries[:count]
+        self.base_index = index
+        self.base_term = term
+
+    def restart(self, index: int, term: int) -> None:
+        """Forget everything: the log begins behind a snapshot."""
+        self.base_index = index
+        self.base_term = term
+        self._entries = []
+        self._lost = {}
+        self.size = 0
+
+    def slice(self, index: int, count_max: int, bytes_max: int) -> list[Entry]:
+        """Entries from `index` on, up to the limits or a hole, but at least one where there is one."""
+        at = index - self.base_index - 1
+        assert at >= 0
+        found: list[Entry] = []
+        size = 0
+        for entry in self._entries[at : at + count_max]:
+            size += len(entry.data)
+            if entry.kind == LOST or (found and size > bytes_max):
+                break
+            found.append(entry)
+        return found
+
+    def has_all(self, first: int, last: int) -> bool:
+        """Whether every entry from `first` to `last` is here."""
+        if first < self.first_index or last > self.last_index:
+            return False
+        return not any(first <= index <= last for index in self._lost)
+
+    def hint(self, index: int, term: int) -> tuple[int, int]:
+        """The last entry at or before `index` whose term is known and not above `term`: where both logs may agree."""
+        at = min(index, self.last_index)
+        while at > self.base_index and (self.is_lost(at) or self.term_at(at) > term):
+            at -= 1
+        return at, self.term_at(at)

@@ -1,0 +1,112 @@
+"""How a replica gets over damage: settles its doubts and fills its holes. See `doubt` and `repair` for why it may.
+
+A replica that doubts its vote hears nothing but answers to its questions, and answers those of others.
+"""
+
+from typing import TYPE_CHECKING
+
+from quantum.core.raft.entry import MEMBERSHIP, Entry
+from quantum.core.raft.membership import decode_membership, encode_membership
+from quantum.core.raft.messages import FetchEntriesReply, LastEntryReply, RequestLastEntry
+from quantum.core.raft.records import RepairRecord
+from quantum.core.raft.role import LEADER
+
+if TYPE_CHECKING:
+    from quantum.core.raft.raft import Raft
+
+
+def advance_doubt(raft: "Raft") -> None:
+    """Settle what can be settled by now; ask again for the rest."""
+    doubt = raft.doubt
+    if doubt.is_settled:
+        return
+    memberships = raft.memberships
+    unanswered = doubt.unanswered(raft.node, memberships.latest, memberships.latest_index)
+    if not unanswered:
+        doubt.set_floor()
+        if doubt.is_vote_doubtful:
+            doubt.is_vote_doubtful = False
+            raft.current_term = max(raft.current_term, doubt.greatest_term())
+            raft.voted_for = raft.node  # Whoever this vote was given to, nobody gets it again.
+            raft.record_hard_state()
+    if doubt.is_tail_doubtful and not doubt.is_vote_doubtful and _has_all_there_was(raft):
+        doubt.is_tail_doubtful = False
+        raft.record_hard_state()
+    if not doubt.is_settled and not raft.doubt_deadline_ms:
+        _ask(raft, unanswered)
+
+
+def _has_all_there_was(raft: "Raft") -> bool:
+    log = raft.log
+    if log.has_lost or raft.snapshot_index_min:
+        return False
+    term, index = raft.doubt.target
+    if term == raft.current_term and raft.verified_index >= index and raft.durability.durable_index >= index:
+        return True
+    durable_index = raft.durability.durable_index
+    return raft.doubt.is_above_floor(log.term_at(durable_index), durable_index)
+
+
+def _ask(raft: "Raft", unanswered: list[int]) -> None:
+    doubt = raft.doubt
+    request = RequestLastEntry(doubt.nonce)
+    asked = list(unanswered)
+    if raft.leader and raft.leader not in asked and doubt.target[0] != raft.current_term:
+        asked.append(raft.leader)
+    for node in asked:
+        if node != raft.node:
+            raft.durability.send(node, request)
+    raft.doubt_deadline_ms = raft.now_ms + raft.config.heartbeat_interval_ms
+
+
+def tell_last_entry(raft: "Raft", to: int, request: RequestLastEntry) -> None:
+    """A leader tells the end of its log, whatever of it is durable: followers may have more of it on disk than it has
+    itself. Others tell what is durable, because nothing else was ever acknowledged."""
+    log = raft.log
+    index = log.last_index if raft.role == LEADER else raft.durability.durable_index
+    memberships = raft.memberships
+    raft.durability.send(
+        to,
+        LastEntryReply(
+            request.nonce,
+            raft.current_term,
+            index,
+            log.term_at(index),
+            raft.role == LEADER,
+            memberships.latest_index,
+            encode_membership(memberships.latest),
+        ),
+    )
+
+
+def fetch_lost(raft: "Raft") -> None:
+    """Ask everybody for what was lost."""
+    request = raft.repair.request(raft.log, raft.now_ms)
+    for node in raft.membership.members():
+        if node != raft.node:
+            raft.durability.send(node, request)
+
+
+def on_fetched(raft: "Raft", reply: FetchEntriesReply) -> None:
+    """A peer has some of what was lost."""
+    closing = raft.repair.collect(raft.log, reply)
+    if closing:
+        fill_hole(raft, closing)
+        advance_doubt(raft)
+
+
+def fill_hole(raft: "Raft", closing: list[Entry]) -> None:
+    """Take the entries, ascending, of a hole over; they fit the log in front of it and behind it."""
+    for entry in closing:
+        index = entry.index
+        if not raft.log.is_lost(index):
+            if raft.log.term_at(index) == entry.term:
+                continue
+            assert index > raft.commit_index, f"committed entry {index} is another one at a peer"
+            raft.log.lose(index)
+            raft.memberships.remove(index)
+        raft.log.fill(entry)
+        raft.repair.filled_count += 1
+        raft.durability.record(RepairRecord(entry))
+        if entry.kind == MEMBERSHIP:
+            raft.memberships.restore(index, decode_membership(entry.data))

@@ -1,0 +1,98 @@
+"""Getting back what the disk lost, from whoever has it (FAULTS W5).
+
+A hole is known by the entry behind it. A peer whose log has that very entry has, by the Log Matching Property, the very
+entries that stood in front of it; who leads does not matter. What peers send is collected from behind, because the proof
+comes from there, until it fits what stands in front of the hole. Nothing of it is recorded before: half a hole filled
+from behind would hide the other half. Where it does not fit in front, a truncation was lost too, and the hole grows.
+"""
+
+from typing import Final, final
+
+from quantum.core.raft.entry import Entry
+from quantum.core.raft.log import RaftLog
+from quantum.core.raft.messages import FetchEntries, FetchEntriesReply
+
+RETRY_MS: Final = 200
+
+
+@final
+class Repair:
+    """Asks for the last hole of a log, one request at a time, and collects what comes back."""
+
+    __slots__ = ("_collected", "_due_ms", "_entries_max", "_next", "filled_count")
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._due_ms = 0
+        self._next = (0, 0)  # (index, term) of the entry behind the hole that is being collected
+        self._collected: list[Entry] = []  # of that hole, descending
+        self.filled_count = 0
+
+    def is_due(self, log: RaftLog, now_ms: int) -> bool:
+        """A hole is to be asked about now."""
+        return log.has_lost and now_ms >= self._due_ms
+
+    def deadline_ms(self, log: RaftLog) -> int:
+        """When it is, 0 without a hole. Never 0 with one: at once is 1."""
+        return max(1, self._due_ms) if log.has_lost else 0
+
+    def request(self, log: RaftLog, now_ms: int) -> FetchEntries:
+        """What to ask every peer."""
+        self._due_ms = now_ms + RETRY_MS
+        next_index, next_term = self._expected(log)
+        first = min(log.lost_range()[0], next_index - 1)
+        return FetchEntries(max(first, next_index - self._entries_max), next_index - 1, next_term)
+
+    def _expected(self, log: RaftLog) -> tuple[int, int]:
+        """(index, term) of what is known, right behind what is still to come."""
+        next_index = log.lost_range()[1] + 1
+        behind = (next_index, log.term_at(next_index))
+        if behind != self._next:
+            self._next = behind
+            self._collected = []
+        return (self._collected[-1].index, self._collected[-1].term) if self._collected else behind
+
+    def collect(self, log: RaftLog, reply: FetchEntriesReply) -> list[Entry]:
+        """Take a peer's entries; returns those that close the hole, ascending, once they fit in front of it."""
+        if not log.has_lost or (reply.next_index, reply.next_term) != self._expected(log):
+            return []
+        given = reply.entries
+        first = reply.next_index - len(given)
+        if not given or [entry.index for entry in given] != list(range(first, reply.next_index)):
+            return []
+        cut = max(0, log.first_index - first)  # what our snapshot holds anyway
+        if cut >= len(given):
+            return []
+        first += cut
+        previous_term = given[cut - 1].term if cut else reply.previous_term
+        self._due_ms = 0
+        self._collected.extend(reversed(given[cut:]))
+        is_known = previous_term > 0 or first == 1
+        if not is_known or log.is_lost(first - 1) or log.term_at(first - 1) != previous_term:
+            return []
+        closing = self._collected
+        closing.reverse()
+        self._collected = []
+        self._next = (0, 0)
+        return closing
+
+
+def answer(log: RaftLog, wanted: FetchEntries, bytes_max: int) -> FetchEntriesReply | None:
+    """What this log has of it, the end first; None when it has nothing or cannot prove it."""
+    next_index = wanted.last + 1
+    if wanted.first < 1 or wanted.first > wanted.last:
+        return None
+    if next_index <= log.first_index or next_index > log.last_index or log.term_at(next_index) != wanted.next_term:
+        return None
+    entries: list[Entry] = []
+    size = 0
+    index = wanted.last
+    while index >= max(wanted.first, log.first_index) and not log.is_lost(index) and size < bytes_max:
+        entry = log.entry(index)
+        size += len(entry.data)
+        entries.append(entry)
+        index -= 1
+    if not entries:
+        return None
+    entries.reverse()
+    return FetchEntriesReply(next_index, wanted.next_term, max(0, log.term_at(index)), entries)
