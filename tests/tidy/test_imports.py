@@ -21,8 +21,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "flow": ("events", "causes"),
     "mqtt": (),
     "raft": ("prng",),
-    "wal": ("raft.entry",),
-    "snapshot": ("wal.requests", "state_machine"),
+    "wal": ("raft.entry", "raft.membership", "raft.recovered", "raft.records"),
+    "snapshot": ("wal.requests", "raft.membership", "state_machine"),
     "broker": (
         "state_machine",
         "events",
@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "mqtt.topics",
     ),
     "control": ("state_machine", "events", "causes"),
-    "group": ("raft", "wal", "snapshot", "state_machine"),
+    "group": ("raft", "wal", "snapshot", "state_machine", "prng"),
     "edge": (
         "mqtt",
         "broker.message",
