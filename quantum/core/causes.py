@@ -137,6 +137,15 @@ TURN_BYTES_MAX: Final = Cause(
 EDGES_MAX: Final = Cause(
     56, "edges_max", 0x97, "the partition knows as many edges as it can; node numbers are never reused"
 )
+RELAY_BYTES_MAX: Final = Cause(
+    57, "relay_bytes_max", 0x00, "QoS 0 messages from another node came long before this node had applied its log"
+)
+RELAY_REPEATED: Final = Cause(
+    58, "relay_repeated", 0x00, "QoS 0 messages from another node arrived again, or behind later ones"
+)
+TOPIC_LEVELS_MAX: Final = Cause(
+    59, "topic_levels_max", 0x97, "a Topic Name or Topic Filter has more levels than mqtt.topic_levels_max"
+)
 # What the node cannot do now.
 NOT_READY: Final = Cause(70, "not_ready", 0x88, "the node is replaying its log; see /readyz")
 SHUTTING_DOWN: Final = Cause(71, "shutting_down", 0x8B, "the node is shutting down; reconnect")

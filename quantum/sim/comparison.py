@@ -133,12 +133,13 @@ def _without_receiver(result: ModelResult) -> ModelResult:
 
 
 def _copies(effects: Effects) -> list[tuple[object, Delivery]]:
-    return [
-        (message, _copy(message, receiver))
-        for message, route in effects.deliveries
-        for receiver in route.receivers
-        if not (receiver.no_local and receiver.client_id == message.client_id)
-    ]
+    copies: list[tuple[object, Delivery]] = []
+    for message, route in effects.deliveries:
+        for each in route.receivers:
+            receiver = each.of(message.client_id)
+            if receiver is not None:
+                copies.append((message, _copy(message, receiver)))
+    return copies
 
 
 def _copy(message: Message, receiver: Receiver) -> Delivery:

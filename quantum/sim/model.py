@@ -281,9 +281,10 @@ class Model:
         del self.sessions[session.client_id]
         for topic_filter in session.subscriptions:
             self._forget_empty_group(topic_filter)
-        for held in session.queue:
-            # A QoS 2 message stays with the member it was chosen for. [MQTT-4.8.2-5]
-            may_move = held.shared and held.qos == 1 and not self._is_expired(held.message)
+        for held in [*session.inflight, *session.released, *session.queue]:
+            # QoS 2 that is being sent stays with the member it was chosen for. [MQTT-4.8.2-5]
+            is_mine = held.awaits in (AWAITS_PUBREC, AWAITS_PUBCOMP)
+            may_move = held.shared and not is_mine and not self._is_expired(held.message)
             if may_move and self._members(held.shared):
                 self._deliver_shared(held.message, held.shared)
             else:

@@ -376,8 +376,24 @@ def test_what_an_ended_member_was_never_sent_goes_to_another() -> None:
     story.open("b")
     story.subscribe("b", Subscription("$share/g/t", 2))
     story.pass_s(10)
-    # QoS 2 stays with the member it was chosen for [MQTT-4.8.2-5], and is lost with it.
-    assert [("b", b"1", 1, False, ()), ("b", b"3", 1, False, ())] == story.delivered()
+    left = [("b", b"1", 1, False, ()), ("b", b"2", 2, False, ()), ("b", b"3", 1, False, ())]
+    assert left == story.delivered()
+
+
+def test_what_an_ended_member_was_being_sent_goes_to_another_unless_qos_2() -> None:
+    """[MQTT-4.8.2-5]"""
+    story = Story()
+    story.open("p")
+    story.open("a", 10)
+    story.subscribe("a", Subscription("$share/g/t", 2))
+    story.publish("p", "t", b"1", 1)
+    story.publish("p", "t", b"2", 2)
+    story.open("b")
+    story.subscribe("b", Subscription("$share/g/t", 2))
+    story.close("a")
+    story.pass_s(10)
+    assert [("b", b"1", 1, False, ())] == story.delivered()
+    assert ["session_ended"] == story.model.dropped
 
 
 def test_limits_refuse_and_drop() -> None:

@@ -25,6 +25,7 @@ class Receiver:
     no_local: bool  # every matching subscription says No Local
     retain_as_published: bool
     subscription_ids: tuple[int, ...]
+    own: "Receiver | None"  # in place of this one for the session's own messages, where some matches say No Local
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Receiver:
         no_local: bool,
         retain_as_published: bool,
         subscription_ids: tuple[int, ...],
+        own: "Receiver | None" = None,
     ) -> None:
         self.client_id = client_id
         self.conn_epoch = conn_epoch
@@ -43,6 +45,13 @@ class Receiver:
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.subscription_ids = subscription_ids
+        self.own = own
+
+    def of(self, publisher: str) -> "Receiver | None":
+        """What is wanted of a message of `publisher`; None for nothing [MQTT-3.8.3-3]."""
+        if self.client_id != publisher:
+            return self
+        return None if self.no_local else self.own or self
 
 
 @final
@@ -66,6 +75,17 @@ class Route:
         self.receivers = receivers
         self.replicated = replicated
         self.has_shared = has_shared
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Pick:
+    """The member of a shared group that one QoS 0 message goes to, and the connection it has."""
+
+    client_id: str
+    edge: int
+    conn_epoch: int
+    subscription_ids: tuple[int, ...]
 
 
 @final

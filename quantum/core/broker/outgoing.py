@@ -167,23 +167,27 @@ def drop_delivery(partition: Partition, effects: Effects, command: DropDelivery)
 
 
 def drop_all(partition: Partition, session: Session) -> list[Copy]:
-    """The session ends: drop what it was owed, and return what another member of a shared group may be given instead.
+    """The session ends: drop what it was owed, and return what another member of a shared group is given instead.
 
-    That is QoS 1 which was never sent. QoS 2 stays with the member it was chosen for [MQTT-4.8.2-5]. The copies
-    returned are in no column of the ledger until the caller finds one for them.
+    That is what was never sent, and QoS 1 that was never acknowledged (4.8.2); QoS 2 that is being sent stays with the
+    member it was chosen for, and is lost with it [MQTT-4.8.2-5]. The copies returned are in no column of the ledger until the caller
+    finds one for them.
     """
     accounting = partition.accounting
+    orphans: list[Copy] = []
     for copy in session.inflight.copies.values():
         accounting.in_flight -= 1
-        accounting.drop(SESSION_ENDED.number)
         _let_go(partition, session, copy)
+        if copy.shared_filter and copy.qos == 1:
+            orphans.append(copy)
+        else:
+            accounting.drop(SESSION_ENDED.number)
     session.inflight.copies.clear()
     session.inflight.released.clear()
-    orphans: list[Copy] = []
     for copy in session.queue.take_all():
         accounting.queued -= 1
         _let_go(partition, session, copy)
-        if copy.shared_filter and copy.qos == 1:
+        if copy.shared_filter:
             orphans.append(copy)
         else:
             accounting.drop(SESSION_ENDED.number)

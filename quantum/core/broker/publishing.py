@@ -86,7 +86,7 @@ def forget_retained(partition: Partition, topic_name: str) -> None:
 
 
 def give_again(partition: Partition, effects: Effects, copies: list[Copy]) -> None:
-    """Give what an ended session was never sent to other members of its shared groups, in order. 4.8.2"""
+    """Give what an ended session leaves to other members of its shared groups, in order. 4.8.2"""
     for copy in copies:
         if is_expired(copy.message, partition.stamp_ms):
             partition.accounting.expired += 1
@@ -122,14 +122,13 @@ def _deliver(partition: Partition, effects: Effects, message: Message, fanout: F
         count -= 1  # No Local: the edge leaves it out as well [MQTT-3.8.3-3].
     if count:
         is_matched = True
-        effects.deliveries.append((message, partition.subscriptions.route_for(fanout, publisher)))
+        effects.deliveries.append((message, fanout.route))
         accounting.created += count
         accounting.delivered += count
-    for receiver in fanout.route.replicated:
-        if receiver.client_id == publisher:
-            if receiver.no_local:
-                continue
-            receiver = fanout.own.get(publisher, receiver)
+    for each in fanout.route.replicated:
+        receiver = each if each.client_id != publisher else each.of(publisher)
+        if receiver is None:
+            continue
         is_matched = True
         accounting.created += 1
         offer(

@@ -24,7 +24,7 @@ from quantum.core.broker.commands import (
     UnsubscribeSession,
     decode_entry,
 )
-from quantum.core.broker.effects import Effects, Receiver, Refused, Result, Route
+from quantum.core.broker.effects import Effects, Pick, Refused, Result, Route
 from quantum.core.broker.lifecycle import close_edge, close_session, expire, open_edge, open_session
 from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
@@ -94,7 +94,7 @@ class BrokerState:
             digest.update(data)
         return digest.digest()
 
-    # Queries of the leader.
+    # Queries of the node and its edge.
 
     def next_deadline_ms(self) -> int:
         """The replicated time at which something happens even if nobody asks for anything; 0 for never."""
@@ -104,13 +104,15 @@ class BrokerState:
         """The receivers of a topic name as of now."""
         return self._partition.subscriptions.fanout(topic_name).route
 
-    def pick_shared(self, topic_name: str) -> tuple[Receiver, ...]:
+    def pick_shared(self, topic_name: str) -> tuple[Pick, ...]:
         """For a QoS 0 message: the connected member of each matching shared group whose turn it is."""
-        picked: list[Receiver] = []
-        for group in self._partition.subscriptions.fanout(topic_name).groups:
+        partition = self._partition
+        picked: list[Pick] = []
+        for group in partition.subscriptions.fanout(topic_name).groups:
             receiver = group.pick_live()
             if receiver is not None:
-                picked.append(receiver)
+                session = partition.sessions[receiver.client_id]
+                picked.append(Pick(session.client_id, session.edge, session.conn_epoch, receiver.subscription_ids))
         return tuple(picked)
 
     def has_policy(self, policy: SetPolicy) -> bool:

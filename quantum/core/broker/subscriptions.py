@@ -51,7 +51,6 @@ class Fanout:
     route: Route
     ephemeral_count: int
     own_only: dict[str, None] | None  # ephemeral receivers with No Local: these do not get what they publish themselves
-    own: dict[str, Receiver]  # what a session is given of its own where some, but not all, of its matches say No Local
     groups: tuple[SharedGroup, ...]  # ascending by shared filter
     is_plain: bool  # ephemeral receivers and nothing else: one item for the edges is all there is to do
 
@@ -60,16 +59,13 @@ class Fanout:
         route: Route,
         ephemeral_count: int,
         own_only: dict[str, None] | None,
-        own: dict[str, Receiver],
         groups: tuple[SharedGroup, ...],
     ) -> None:
         self.route = route
         self.ephemeral_count = ephemeral_count
         self.own_only = own_only
-        self.own = own
         self.groups = groups
-        is_same_for_all = own_only is None and not own and not groups and not route.replicated
-        self.is_plain = ephemeral_count > 0 and is_same_for_all
+        self.is_plain = ephemeral_count > 0 and own_only is None and not groups and not route.replicated
 
 
 @final
@@ -129,14 +125,6 @@ class Subscriptions:
         if fanout is None:
             fanout = self._build(topic_name)
         return fanout
-
-    def route_for(self, fanout: Fanout, publisher: str) -> Route:
-        """The route of a message of `publisher`, who is given less of its own where No Local says so [MQTT-3.8.3-3]."""
-        own = fanout.own.get(publisher)
-        if own is None or not own.is_ephemeral:
-            return fanout.route
-        receivers = [own if receiver.client_id == publisher else receiver for receiver in fanout.route.receivers]
-        return self._new_route(tuple(receivers), fanout.route.replicated)
 
     # Changes.
 
@@ -243,12 +231,13 @@ class Subscriptions:
         ephemeral: list[Receiver] = []
         replicated: list[Receiver] = []
         own_only: dict[str, None] = {}
-        own: dict[str, Receiver] = {}
         for client_id in sorted(by_client):
-            receiver = _receiver(by_client[client_id])
-            others = [match for match in by_client[client_id] if not match[0].no_local]
-            if 0 < len(others) < len(by_client[client_id]):
-                own[client_id] = _receiver(others)
+            matches = by_client[client_id]
+            receiver = _receiver(matches)
+            if len(matches) > 1 and not receiver.no_local:
+                others = [match for match in matches if not match[0].no_local]
+                if len(others) < len(matches):
+                    receiver.own = _receiver(others)
             if not receiver.is_ephemeral:
                 replicated.append(receiver)
                 continue
@@ -257,7 +246,7 @@ class Subscriptions:
                 own_only[client_id] = None
         route = self._new_route(tuple(ephemeral), tuple(replicated))
         route.has_shared = bool(groups)
-        fanout = Fanout(route, len(ephemeral), own_only or None, own, tuple(groups))
+        fanout = Fanout(route, len(ephemeral), own_only or None, tuple(groups))
         self._keep(topic_name, fanout)
         return fanout
 

@@ -12,6 +12,7 @@ from quantum.core.causes import (
     NOT_AUTHORIZED,
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
+    TOPIC_LEVELS_MAX,
     TOPIC_NAME_INVALID,
     Cause,
 )
@@ -64,8 +65,9 @@ class Admission:
                 return QOS_NOT_SUPPORTED  # [MQTT-3.2.2-12]
             if will.retain and not config.retain_available:
                 return RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-13]
-            if is_reserved(will.topic_name):
-                return TOPIC_NAME_INVALID
+            cause = name_refusal(will.topic_name, config.topic_levels_max)
+            if cause is not None:
+                return cause
         if AUTHENTICATION_METHOD in packet.properties:
             method = packet.properties[AUTHENTICATION_METHOD]
             if not isinstance(method, str) or method not in config.mechanisms:
@@ -148,9 +150,13 @@ def refuse(connection: EdgeConnection, cause: Cause, detail: str) -> None:
         wire.send(Connack(False, return_code_of(cause.reason_code)))
 
 
-def is_reserved(topic_name: str) -> bool:
-    """Topics only the server publishes to. 4.7.2"""
-    return topic_name.startswith("$SYS/") or topic_name == "$SYS"
+def name_refusal(topic_name: str, levels_max: int) -> Cause | None:
+    """Why nothing may be published to a well formed name: `$SYS` is the server's own, and levels cost. 4.7.2"""
+    if topic_name.count("/") >= levels_max:
+        return TOPIC_LEVELS_MAX
+    if topic_name[0] == "$" and (topic_name.startswith("$SYS/") or topic_name == "$SYS"):
+        return TOPIC_NAME_INVALID
+    return None
 
 
 assert NEVER_S == 0xFFFFFFFF

@@ -78,6 +78,7 @@ class Answers:
             self._on_received(connection, waiter.packet_id, result)
         elif then == RETAIN_PUBLISH:
             connection.retains_open -= 1
+            self._fanout.relay.on_logged()
             if isinstance(result, Refused):
                 self._causes.note(result.cause, connection.client_id, "retained message at QoS 0")
         elif isinstance(result, SessionOpened):

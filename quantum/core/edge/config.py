@@ -20,6 +20,7 @@ class EdgeConfig:
     shared_available: bool = True
     receive_maximum: int = 256  # unacknowledged QoS 1 and 2 messages from one client; 1..65535
     topic_alias_maximum: int = 16  # aliases a client may set; 0 for none
+    topic_levels_max: int = 128  # of a Topic Name or Topic Filter: each costs a node of the index and a step of a match
     session_expiry_s_max: int = 0xFFFFFFFF  # seconds; 0xFFFFFFFF does not expire
     queue_messages_max: int = 100_000  # waiting for one ephemeral session
     queue_bytes_max: int = 67_108_864  # waiting for one ephemeral session
@@ -35,3 +36,4 @@ class EdgeConfig:
         assert 1 <= self.receive_maximum <= 65535
         assert 0 <= self.topic_alias_maximum <= 65535
         assert 0 <= self.qos_max <= 2
+        assert 1 <= self.topic_levels_max <= 65535

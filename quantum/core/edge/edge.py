@@ -13,6 +13,7 @@ from quantum.core.causes import (
     CONNECT_TIMEOUT,
     CONNECTION_LOST,
     CONNECTIONS_MAX,
+    EDGE_CLOSED,
     KEEP_ALIVE_TIMEOUT,
     MALFORMED_PACKET,
     PACKET_TOO_LARGE,
@@ -84,6 +85,7 @@ class Edge:
         "_deadlines",
         "_inbound",
         "_is_open",
+        "_is_opening",
         "_now_ms",
         "causes",
         "closes",
@@ -102,6 +104,7 @@ class Edge:
         self._authentication = Authentication(config)
         self._deadlines = Deadlines()
         self._is_open = False  # the log knows this incarnation of the edge
+        self._is_opening = False  # the next effects are those of the entry that opened it
         self._now_ms = 0
         self.connections: dict[int, EdgeConnection] = {}
         self.writes: list[tuple[int, bytes]] = []
@@ -170,26 +173,47 @@ class Edge:
             connection.is_blocked = False
             self.fanout.mark(connection)
 
+    def on_peers(self, live_count: int) -> None:
+        """How many other nodes live: what is published at QoS 0 is for their connections too."""
+        self.fanout.relay.has_peers = live_count > 0
+
+    def on_ephemeral(self, sender: int, nonce: int, body: bytes) -> None:
+        """QoS 0 messages from a process of another node, for the connections of this one."""
+        for relayed in self.fanout.relay.on_body(sender, nonce, body):
+            self.fanout.deliver_relayed(relayed)
+
     def on_edge_opened(self) -> None:
-        """The log opened this edge: from here on its effects speak of connections of this process."""
+        """The log opened this edge: from here on its effects speak of connections of this process.
+
+        Told before `on_applied` is given the effects of the very entry.
+        """
         assert not self._is_open
         self._is_open = True
+        self._is_opening = True
 
     def on_edge_closed(self, cause: Cause) -> None:
-        """The log ended this incarnation and every session's connection with it: none may be served any more."""
+        """No connection may be served any more: the log ended this incarnation and every session's connection with it,
+        or its effects were missed, because a snapshot took the place of entries. The node then opens the edge anew."""
         self._is_open = False
         self._inbound.batch = Batch()
         for connection in list(self.connections.values()):
             if connection.state in (OPENING, OPEN):
                 self._close_ended(connection, cause)
+        self.fanout.forget_routes()
 
     def on_applied(self, batch: Batch | None, effects: Effects) -> None:
         """An entry is committed, durable and applied here; `batch` is what this edge had proposed in it."""
-        if effects.stamp_ms > self.fanout.clock_ms:
-            self.fanout.clock_ms = effects.stamp_ms
+        fanout = self.fanout
+        if effects.stamp_ms > fanout.clock_ms:
+            fanout.clock_ms = effects.stamp_ms
+        fanout.relay.on_applied(effects.index)
         if not self._is_open:
             return  # what is replayed and caught up with concerned connections of an earlier process
         edge = self._config.edge
+        if effects.edges_closed and not self._is_opening and edge in [closed for closed, _ in effects.edges_closed]:
+            self.on_edge_closed(EDGE_CLOSED)
+            return
+        self._is_opening = False
         for close in effects.closes:
             if close.edge == edge:
                 connection = self.connections.get(close.conn_id)
@@ -197,7 +221,6 @@ class Edge:
                     self._close_ended(connection, close.cause)
         if batch is not None:
             self._answer_batch(batch, effects)
-        fanout = self.fanout
         for message, route in effects.deliveries:
             fanout.deliver(message, route)
         for send in effects.sends:
@@ -205,6 +228,8 @@ class Edge:
                 connection = self.connections.get(send.conn_id)
                 if connection is not None and connection.state == OPEN and connection.conn_epoch == send.conn_epoch:
                     self._answers.send(connection, send)
+        for relayed in fanout.relay.take_held():
+            fanout.deliver_relayed(relayed)
         self._finish_answers()
 
     def _answer_batch(self, batch: Batch, effects: Effects) -> None:
@@ -269,6 +294,10 @@ class Edge:
             return None
         self._inbound.batch = Batch()
         return batch
+
+    def take_ephemeral(self) -> list[tuple[int, bytes]]:
+        """(edge, or 0 for every other node that lives; what its edge is told with `on_ephemeral`)."""
+        return self.fanout.relay.take_bodies()
 
     def take_pauses(self) -> list[int]:
         """Connections not to be read for now."""

@@ -8,7 +8,7 @@ as it was received.
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
-from quantum.core.broker.effects import Receiver, Route
+from quantum.core.broker.effects import Pick, Receiver, Route
 from quantum.core.broker.message import Message
 from quantum.core.causes import (
     CLIENT_PACKET_TOO_LARGE,
@@ -23,6 +23,7 @@ from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import EdgeConnection
 from quantum.core.edge.ephemeral import EphemeralQueue, Queued
 from quantum.core.edge.ledger import EdgeLedger
+from quantum.core.edge.relay import Relay, Relayed
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT, PublishRun
 from quantum.core.mqtt.encode import encode_publish, publish_parts
@@ -34,13 +35,13 @@ PUMP_BYTES: Final = 262_144  # written to one connection from its queue in one t
 
 
 class RouteReader(Protocol):
-    """The topic index of the partition this node leads, for QoS 0, which is in no log."""
+    """The topic index of this node's replica, for QoS 0, which is in no log."""
 
     def route(self, topic_name: str) -> Route:
         """Receivers of the topic as of the last applied entry."""
         ...
 
-    def pick_shared(self, topic_name: str) -> tuple[Receiver, ...]:
+    def pick_shared(self, topic_name: str) -> tuple[Pick, ...]:
         """One member of each shared group that matches, for one message."""
         ...
 
@@ -71,7 +72,7 @@ class Targets:
 class Fanout:
     """Delivery to the connections of this edge."""
 
-    __slots__ = ("_causes", "_config", "_routes", "_targets", "clock_ms", "dirty", "ledger", "sessions")
+    __slots__ = ("_causes", "_config", "_routes", "_targets", "clock_ms", "dirty", "ledger", "relay", "sessions")
 
     def __init__(self, config: EdgeConfig, routes: RouteReader, causes: CauseLedger) -> None:
         self._config = config
@@ -81,6 +82,7 @@ class Fanout:
         self.sessions: dict[str, EdgeConnection] = {}  # open connections by Client Identifier
         self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
         self.ledger = EdgeLedger()
+        self.relay = Relay(causes)
         self.clock_ms = 0  # replicated time, for message expiry
 
     def open(self, connection: EdgeConnection) -> None:
@@ -94,6 +96,10 @@ class Fanout:
             del self.sessions[connection.client_id]
             self._targets.clear()
 
+    def forget_routes(self) -> None:
+        """The replica may begin anew, and number its routes from 1 again."""
+        self._targets.clear()
+
     def mark(self, connection: EdgeConnection) -> None:
         """Look at the connection at the end of this turn."""
         if not connection.is_dirty:
@@ -103,41 +109,63 @@ class Fanout:
     # -- QoS 0, straight from the wire ----------------------------------------------------------------------------
 
     def deliver_run(self, publisher: EdgeConnection, run: PublishRun) -> None:
-        """Forward a run of QoS 0 packets."""
+        """Forward a run of QoS 0 packets, here and to the other nodes."""
+        self.ledger.received += run.count
+        client_id = publisher.client_id
+        is_v5 = publisher.wire.is_v5
+        if self._spread_run(client_id, is_v5, run).has_shared:
+            for payload in run.payloads():
+                self._deliver_shared(Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, client_id))
+        if self.relay.has_peers:
+            self.relay.add_run(client_id, is_v5, run)
+
+    def deliver_qos0(self, message: Message) -> None:
+        """Deliver one QoS 0 message that is no plain run, here and to the other nodes."""
+        self.ledger.received += 1
+        if self._spread(message).has_shared:
+            self._deliver_shared(message)
+        if self.relay.has_peers:
+            self.relay.add_message(message)
+
+    def deliver_relayed(self, relayed: Relayed) -> None:
+        """Deliver what a client of another node published to the connections of this one."""
+        message = relayed.message
+        if message is None:
+            assert relayed.run is not None
+            self._spread_run(relayed.publisher, relayed.is_v5, relayed.run)
+        elif relayed.pick is None:
+            self._spread(message)
+        else:
+            self._deliver_pick(message, relayed.pick)
+
+    def _spread_run(self, publisher: str, is_v5: bool, run: PublishRun) -> Route:
         route = self._routes.route(run.topic_name)
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
-        count = run.count
-        self.ledger.received += count
-        is_v5 = publisher.wire.is_v5
         self._forward(targets.v5 if is_v5 else targets.v3, run.frames, run)
         strangers = targets.v3 if is_v5 else targets.v5
         if strangers:
             self._forward(strangers, _converted(run, not is_v5), run)
-        if targets.others or route.has_shared:
+        if targets.others:
             for payload in run.payloads():
-                message = Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher.client_id)
+                message = Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher)
                 for target in targets.others:
                     self._deliver_to(target, message)
-                if route.has_shared:
-                    self._deliver_shared(message)
+        return route
 
-    def deliver_qos0(self, message: Message) -> None:
-        """Deliver one QoS 0 message that is no plain run."""
+    def _spread(self, message: Message) -> Route:
         route = self._routes.route(message.topic_name)
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
-        self.ledger.received += 1
         for connection in targets.v3:
             self._created(connection, message, 0, False, ())
         for connection in targets.v5:
             self._created(connection, message, 0, False, ())
         for target in targets.others:
             self._deliver_to(target, message)
-        if route.has_shared:
-            self._deliver_shared(message)
+        return route
 
     def _forward(self, connections: list[EdgeConnection], frames: bytes, run: PublishRun) -> None:
         dirty = self.dirty
@@ -160,12 +188,19 @@ class Fanout:
         ledger.delivered += done
 
     def _deliver_shared(self, message: Message) -> None:
-        for receiver in self._routes.pick_shared(message.topic_name):
-            connection = self.sessions.get(receiver.client_id)
-            if connection is None:
-                self._causes.count(SHARED_GROUP_EMPTY, 1)
+        for pick in self._routes.pick_shared(message.topic_name):
+            if pick.edge == self._config.edge:
+                self._deliver_pick(message, pick)
             else:
-                self._deliver_to(Target(connection, receiver), message)
+                self.relay.add_pick(pick, message)
+
+    def _deliver_pick(self, message: Message, pick: Pick) -> None:
+        """To the very connection that was chosen: another one of the same session may be no member any more."""
+        connection = self.sessions.get(pick.client_id)
+        if connection is None or connection.conn_epoch != pick.conn_epoch:
+            self._causes.count(SHARED_GROUP_EMPTY, 1)
+        else:
+            self._created(connection, message, 0, False, pick.subscription_ids)
 
     def _look_up(self, route: Route) -> Targets:
         targets = Targets()
@@ -206,9 +241,12 @@ class Fanout:
             self._deliver_to(target, message)
 
     def _deliver_to(self, target: Target, message: Message) -> None:
-        receiver = target.receiver
-        if receiver.no_local and receiver.client_id == message.client_id:
-            return  # [MQTT-3.8.3-3]
+        receiver: Receiver | None = target.receiver
+        assert receiver is not None
+        if receiver.client_id == message.client_id:
+            receiver = receiver.of(message.client_id)
+            if receiver is None:
+                return  # [MQTT-3.8.3-3]
         qos = message.qos if message.qos < receiver.qos else receiver.qos  # [MQTT-3.8.4-8]
         retain = message.retain and receiver.retain_as_published  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         self._created(target.connection, message, qos, retain, receiver.subscription_ids)

@@ -22,12 +22,12 @@ from quantum.core.causes import (
     PAYLOAD_FORMAT_INVALID,
     SHARED_NOT_SUPPORTED,
     TOPIC_FILTER_INVALID,
-    TOPIC_NAME_INVALID,
+    TOPIC_LEVELS_MAX,
     UNKNOWN_PACKET_ID,
     WILDCARD_NOT_SUPPORTED,
     Cause,
 )
-from quantum.core.edge.admission import is_reserved
+from quantum.core.edge.admission import name_refusal
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import EdgeConnection
 from quantum.core.edge.fanout import Fanout
@@ -88,8 +88,9 @@ class Inbound:
     def on_publish_run(self, connection: EdgeConnection, run: PublishRun) -> None:
         """QoS 0 packets without RETAIN: forwarded at once, unless an older QoS 0 message is still on its way through
         the log, which they must not overtake (law ORDER)."""
-        if is_reserved(run.topic_name):
-            self._causes.note(TOPIC_NAME_INVALID, connection.client_id, run.topic_name)
+        cause = name_refusal(run.topic_name, self._config.topic_levels_max)
+        if cause is not None:
+            self._causes.note(cause, connection.client_id, run.topic_name)
         elif connection.retains_open:
             for payload in run.payloads():
                 self._log_qos0(connection, Message(run.topic_name, payload, 0, False, client_id=connection.client_id))
@@ -115,10 +116,8 @@ class Inbound:
             packet.message_expiry_s,
             connection.client_id,
         )
-        cause: Cause | None = None
-        if packet.topic_name[0] == "$" and is_reserved(packet.topic_name):
-            cause = TOPIC_NAME_INVALID
-        elif packet.properties and not _is_payload_as_promised(packet):
+        cause = name_refusal(packet.topic_name, config.topic_levels_max)
+        if cause is None and packet.properties and not _is_payload_as_promised(packet):
             cause = PAYLOAD_FORMAT_INVALID
         if qos == 0:
             if cause is not None:
@@ -328,7 +327,8 @@ class Inbound:
                 return SHARED_NOT_SUPPORTED
         if not self._config.wildcard_available and has_wildcard(topic_filter):
             return WILDCARD_NOT_SUPPORTED
-        return None
+        levels = topic_filter if shared is None else shared[1]
+        return TOPIC_LEVELS_MAX if levels.count("/") >= self._config.topic_levels_max else None
 
     def answer_subscribe(self, connection: EdgeConnection, packet_id: int, reason_codes: list[int]) -> None:
         """SUBACK; in 3.x every refusal is 0x80. [MQTT-3.8.4-6]"""

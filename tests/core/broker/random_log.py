@@ -24,7 +24,7 @@ from quantum.core.broker.commands import (
     UnsubscribeSession,
     encode_entry,
 )
-from quantum.core.broker.effects import Effects, SendPublish, SendPubrel, SessionOpened
+from quantum.core.broker.effects import Effects, Receiver, SendPublish, SendPubrel, SessionOpened
 from quantum.core.broker.message import Message
 from quantum.core.broker.state import BrokerState
 from quantum.core.causes import CLIENT_PACKET_TOO_LARGE
@@ -231,8 +231,8 @@ def _named(thing: object) -> list[tuple[str, object]]:
     return [(field.name, getattr(thing, field.name)) for field in dataclasses.fields(thing)]  # type: ignore[arg-type]
 
 
-def _values(thing: object) -> list[object]:
-    return [value for _, value in _named(thing)]
+def _values(receiver: Receiver) -> list[object]:
+    return [_values(value) if isinstance(value, Receiver) else value for _, value in _named(receiver)]
 
 
 def _message(message: Message) -> list[object]:

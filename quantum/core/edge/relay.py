@@ -1,0 +1,230 @@
+"""QoS 0 between the nodes: what the clients of one edge publish, for the connections of all others. It is in no log.
+
+An edge tells every other one what was published, once; each routes it by its own replica, so that a subscriber that has
+its SUBACK is found wherever it is. Only for a shared group the origin chooses, and names the member and its connection.
+
+Bodies of one process are numbered, and a number counts only if it is above all before it: what a network repeats or
+brings late is not delivered twice, nor out of order. A body also says up to where its receiver must have applied the log:
+a QoS 0 message that went through the log, because it was retained, is not overtaken by a later one that did not.
+"""
+
+from typing import Any, Final, final
+
+import msgpack
+
+from quantum.core.broker.effects import Pick
+from quantum.core.broker.message import Message
+from quantum.core.causes import PEER_ITEM_REFUSED, RELAY_BYTES_MAX, RELAY_REPEATED
+from quantum.core.flow import CauseLedger
+from quantum.core.mqtt.connection import PublishRun
+
+EVERYBODY: Final = 0  # in place of an edge: all other nodes that live
+HELD_BYTES_MAX: Final = 16_777_216  # bodies that wait for the log; past it they are dropped
+
+# Kinds of rows; append, never renumber.
+_RUN: Final = 1
+_MESSAGE: Final = 2
+_PICK: Final = 3
+
+
+@final
+class Relayed:
+    """One thing that was published elsewhere: a run of packets, or a message, for one member or for whom it concerns."""
+
+    __slots__ = ("is_v5", "message", "pick", "publisher", "run")
+
+    def __init__(
+        self, publisher: str, run: PublishRun | None, is_v5: bool, message: Message | None, pick: Pick | None
+    ) -> None:
+        self.publisher = publisher
+        self.run = run
+        self.is_v5 = is_v5  # the protocol of the run's packets
+        self.message = message
+        self.pick = pick
+
+    def count(self) -> int:
+        """How many messages."""
+        return 1 if self.run is None else self.run.count
+
+
+@final
+class _Body:
+    __slots__ = ("after_index", "items", "number", "size")
+
+    def __init__(self, number: int, after_index: int, items: list[Relayed], size: int) -> None:
+        self.number = number
+        self.after_index = after_index
+        self.items = items
+        self.size = size
+
+
+@final
+class Relay:
+    """What this edge has to say to others, and what it was told by them."""
+
+    __slots__ = (
+        "_after_index",
+        "_applied_index",
+        "_causes",
+        "_for_all",
+        "_for_one",
+        "_held",
+        "_held_bytes",
+        "_last",
+        "_number",
+        "has_peers",
+    )
+
+    def __init__(self, causes: CauseLedger) -> None:
+        self._causes = causes
+        self.has_peers = False  # other nodes live
+        self._for_all: list[tuple[Any, ...]] = []
+        self._for_one: dict[int, list[tuple[Any, ...]]] = {}  # by edge
+        self._number = 0  # of the last body
+        self._applied_index = 0
+        self._after_index = 0  # of the last entry that brought a QoS 0 message of this edge's clients
+        self._last: dict[int, tuple[int, int]] = {}  # sender → nonce of its process, number of its last body
+        self._held: list[_Body] = []  # in the order in which they came
+        self._held_bytes = 0
+
+    # -- out ------------------------------------------------------------------------------------------------------
+
+    def add_run(self, publisher: str, is_v5: bool, run: PublishRun) -> None:
+        """A run of packets, for everybody."""
+        self._for_all.append((_RUN, publisher, is_v5, run.topic_name, run.frames, run.frame_size, run.head_size))
+
+    def add_message(self, message: Message) -> None:
+        """One message, for everybody."""
+        self._for_all.append((_MESSAGE, *_row_of(message)))
+
+    def add_pick(self, pick: Pick, message: Message) -> None:
+        """One message, for one member of a shared group."""
+        row = (_PICK, *_row_of(message), pick.client_id, pick.conn_epoch, pick.subscription_ids)
+        self._for_one.setdefault(pick.edge, []).append(row)
+
+    def on_logged(self) -> None:
+        """A QoS 0 message of this edge's clients came out of the log with the entry that was applied last."""
+        self._after_index = self._applied_index
+
+    def take_bodies(self) -> list[tuple[int, bytes]]:
+        """(edge or EVERYBODY, body) for everything that was added."""
+        bodies: list[tuple[int, bytes]] = []
+        if self._for_all:
+            bodies.append((EVERYBODY, self._encode(self._for_all)))
+            self._for_all = []
+        if self._for_one:
+            for edge, rows in self._for_one.items():
+                bodies.append((edge, self._encode(rows)))
+            self._for_one = {}
+        return bodies
+
+    def _encode(self, rows: list[tuple[Any, ...]]) -> bytes:
+        self._number += 1
+        data: bytes = msgpack.packb((self._number, self._after_index, rows))
+        return data
+
+    # -- in -------------------------------------------------------------------------------------------------------
+
+    def on_body(self, sender: int, nonce: int, data: bytes) -> list[Relayed]:
+        """What another edge's process said; what is to be delivered now."""
+        body = _decode(data)
+        if body is None:
+            self._causes.count(PEER_ITEM_REFUSED, 1)
+            return []
+        last_nonce, last_number = self._last.get(sender, (nonce, 0))
+        if last_nonce == nonce and body.number <= last_number:
+            self._causes.count(RELAY_REPEATED, _count(body))
+            return []
+        self._last[sender] = (nonce, body.number)
+        if body.after_index <= self._applied_index:
+            return body.items
+        if self._held_bytes + body.size > HELD_BYTES_MAX:
+            self._causes.count(RELAY_BYTES_MAX, _count(body))
+            return []
+        self._held.append(body)
+        self._held_bytes += body.size
+        return []
+
+    def on_applied(self, index: int) -> None:
+        """The log is applied up to here."""
+        self._applied_index = index
+
+    def take_held(self) -> list[Relayed]:
+        """What waited for an entry that is applied."""
+        if not self._held:
+            return []
+        ready: list[Relayed] = []
+        held: list[_Body] = []
+        for body in self._held:
+            if body.after_index <= self._applied_index:
+                ready += body.items
+                self._held_bytes -= body.size
+            else:
+                held.append(body)
+        self._held = held
+        return ready
+
+
+def _count(body: _Body) -> int:
+    return sum([item.count() for item in body.items])
+
+
+def _row_of(message: Message) -> tuple[Any, ...]:
+    return (
+        message.client_id,
+        message.topic_name,
+        message.payload,
+        message.properties,
+        message.message_expiry_s,
+        message.deadline_ms,
+    )
+
+
+def _decode(data: bytes) -> _Body | None:
+    """The body, or None where the bytes are none. Its sender's checksum held: it is of another version, or our fault."""
+    try:
+        number, after_index, rows = msgpack.unpackb(data, use_list=False)
+        items = [_relayed_of(row) for row in rows]
+        if not isinstance(number, int) or not isinstance(after_index, int):
+            return None
+    except (ValueError, TypeError, IndexError):
+        return None
+    return _Body(number, after_index, items, len(data))
+
+
+def _relayed_of(row: tuple[Any, ...]) -> Relayed:
+    kind = row[0]
+    if kind == _RUN:
+        _, publisher, is_v5, topic_name, frames, frame_size, head_size = row
+        _check((publisher, topic_name), str)
+        _check((frames,), bytes)
+        _check((frame_size, head_size), int)
+        if not 0 < head_size <= frame_size or not frames or len(frames) % frame_size:
+            raise ValueError("a run that is not made of whole packets")
+        return Relayed(
+            publisher,
+            PublishRun(topic_name, frames, frame_size, head_size, len(frames) // frame_size),
+            bool(is_v5),
+            None,
+            None,
+        )
+    if kind not in (_MESSAGE, _PICK):
+        raise ValueError(f"a row of kind {kind}, allowed 1 to 3")
+    publisher, topic_name, payload, properties, expiry_s, deadline_ms = row[1:7]
+    _check((publisher, topic_name), str)
+    _check((payload, properties), bytes)
+    _check((expiry_s, deadline_ms), int)
+    message = Message(topic_name, payload, 0, False, properties, expiry_s, publisher)
+    message.deadline_ms = deadline_ms
+    if kind == _MESSAGE:
+        return Relayed(publisher, None, False, message, None)
+    client_id, conn_epoch, subscription_ids = row[7:10]
+    _check((client_id,), str)
+    _check((conn_epoch, *subscription_ids), int)
+    return Relayed(publisher, None, False, message, Pick(client_id, 0, conn_epoch, subscription_ids))
+
+
+def _check(values: tuple[Any, ...], kind: type) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(value).__name__} in a row, allowed {kind.__name__}")
