@@ -11,6 +11,25 @@ from typing import Any, Final, final
 
 NAME_BYTES_MAX: Final = 120
 
+# What every campaign on several nodes is asked about, as the share of runs that met it; see also `crash_cell`.
+LEADER_CHANGE: Final = "run.leader-change"  # a second leader was elected
+SNAPSHOT_INSTALL: Final = "run.snapshot-install"  # a peer's snapshot replaced a log
+UNSYNCED_LOSS: Final = "run.unsynced-loss"  # a power loss took bytes that were not synced
+TAKEOVER: Final = "run.takeover"  # a client took over its own open connection
+QOS2_CUT_SENT: Final = "run.qos2-cut.publish-sent"  # a connection ended between PUBLISH and PUBREC,
+QOS2_CUT_RECEIVED: Final = "run.qos2-cut.pubrec-received"  # between PUBREC and PUBREL,
+QOS2_CUT_RELEASED: Final = "run.qos2-cut.pubrel-sent"  # between PUBREL and PUBCOMP,
+QOS2_CUT_COMPLETED: Final = "run.qos2-cut.pubcomp-sent"  # after PUBCOMP, before the other side had it
+CRASH_KINDS: Final = ("kill", "power")
+CRASH_ROLES: Final = ("leader", "follower", "candidate", "learner", "recovering")
+
+
+def crash_cell(kind: str, role: str, effect: str) -> str:
+    """The mark of one cell of the crash matrix: how a node ended, in which role, with which effect still to happen."""
+    assert kind in CRASH_KINDS
+    assert role in CRASH_ROLES
+    return f"crash.{kind}.{role}.{effect}"
+
 
 class MarksWrong(ValueError):
     """A table of thresholds says what nobody understands; the text is one line and names the key."""
@@ -77,6 +96,27 @@ class Coverage:
                     f"{threshold.name}: met in {runs} of {self.run_count} runs, required {threshold.per_mille} per mille"
                 )
         return lines
+
+
+def crash_matrix(counts: dict[str, int]) -> list[str]:
+    """The cells that were met, as a table for people: an effect a line, a role and a kind of crash a column."""
+    columns = [(kind, role) for role in CRASH_ROLES for kind in CRASH_KINDS]
+    effects = dict.fromkeys(name.split(".", 3)[3] for name in sorted(counts) if name.startswith("crash."))
+    if not effects:
+        return []
+    width = max(len(effect) for effect in effects)
+    cells = [[counts.get(crash_cell(kind, role, effect), 0) for kind, role in columns] for effect in effects]
+    hit = sum(1 for row in cells for count in row if count)
+    head = "".join(f"{role[:9] + ('!' if kind == 'power' else ''):>11}" for kind, role in columns)
+    rows = [
+        f"  {effect:<{width}}" + "".join(f"{n or '.':>11}" for n in row)
+        for effect, row in zip(effects, cells, strict=True)
+    ]
+    return [
+        f"crash matrix: {hit} of {len(effects) * len(columns)} cells (! is power loss)",
+        "  " + " " * width + head,
+        *rows,
+    ]
 
 
 def decode_thresholds(text: str) -> list[Threshold]:

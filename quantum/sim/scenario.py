@@ -15,7 +15,10 @@ STANDARD: Final = "standard"
 SOAK: Final = "soak"
 STORAGE: Final = "storage"
 MQTT: Final = "mqtt"
-PROFILES: Final = (LITE, STANDARD, SOAK, STORAGE, MQTT)
+POWER: Final = "power"
+BEYOND: Final = "beyond"
+FAILOVER: Final = "failover"
+PROFILES: Final = (LITE, STANDARD, SOAK, STORAGE, MQTT, POWER, BEYOND, FAILOVER)
 
 FORMAT: Final = 1  # of the file
 NODES_MAX: Final = 7
@@ -96,6 +99,7 @@ class Outcome:
     classes: tuple[str, ...] = ()  # fault classes that were on; each may go to `Scenario.off`
     op_counts: tuple[int, ...] = ()  # operations drawn, left out or not, by client number
     tail: list[str] = field(default_factory=list)  # the last records of a run that broke a law
+    samples: dict[str, list[int]] = field(default_factory=dict)  # by name and unit, for percentiles over many runs
 
 
 def encode_scenario(scenario: Scenario) -> str:

@@ -22,7 +22,19 @@ from typing import Final, TypeAlias, final
 from quantum.core.prng import Prng
 from quantum.sim.history import History
 from quantum.sim.marks import Coverage
-from quantum.sim.scenario import LITE, MQTT, SOAK, STANDARD, STORAGE, Outcome, Scenario, copy_scenario
+from quantum.sim.scenario import (
+    BEYOND,
+    FAILOVER,
+    LITE,
+    MQTT,
+    POWER,
+    SOAK,
+    STANDARD,
+    STORAGE,
+    Outcome,
+    Scenario,
+    copy_scenario,
+)
 
 Runner: TypeAlias = Callable[[Scenario, History | None], Outcome]
 
@@ -33,6 +45,9 @@ RUNNERS: Final = {
     SOAK: "quantum.sim.run",
     STORAGE: "quantum.sim.run",
     MQTT: "quantum.sim.run",
+    POWER: "quantum.sim.run",
+    BEYOND: "quantum.sim.run",
+    FAILOVER: "quantum.sim.raft_run",
 }
 HARNESS: Final = "HARNESS"
 PATIENCE_S: Final = 300  # for one run; the longest profile takes a tenth
@@ -81,6 +96,7 @@ class SweepTotal:
     digests: dict[int, str] = field(default_factory=dict)
     failures: dict[int, Outcome] = field(default_factory=dict)  # by seed
     stats: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[int]] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
     mismatches: list[Mismatch] = field(default_factory=list)
     double_count: int = 0
@@ -100,6 +116,8 @@ class SweepTotal:
             self.failures[seed] = outcome
         for name, value in outcome.stats.items():
             self.stats[name] = self.stats.get(name, 0) + value
+        for name, values in outcome.samples.items():
+            self.samples.setdefault(name, []).extend(values)
         self.coverage.add(outcome.marks)
 
     def seeds_per_minute(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from quantum.sim import sweep as sweeping
-from quantum.sim.scenario import LITE, Scenario
+from quantum.sim.scenario import LITE, PROFILES, Scenario
 from quantum.sim.sweep import HARNESS, Replayer, SweepPlan, SweepTotal, run_guarded, sweep
 from tests.sim import toy
 
@@ -112,4 +112,4 @@ def test_replayer_begins_only_what_is_asked_for() -> None:
 
 
 def test_every_profile_has_a_world() -> None:
-    assert {"lite", "standard", "soak", "storage", "mqtt"} == set(sweeping.RUNNERS)
+    assert set(PROFILES) == set(sweeping.RUNNERS)

@@ -35,7 +35,8 @@ from quantum.sim.scenario import FaultEvent, Outcome, Scenario, copy_scenario
 
 KINDS = ("kill", "partition", "pause", "power-loss")
 ACTS_BADLY = "QUANTUM_TOY"  # a word that says what goes wrong, for the tests of what a sweep does then
-HELD = ("every acknowledged operation is applied", "client {} was answered at {} us and node 2 never applied it")
+ACK = ("every acknowledged operation is applied", "client {} was answered at {} us and node 2 never applied it")
+PAUSE = ("a run has at most two pauses", "a third one began at {1} us")
 
 
 def run(scenario: Scenario, history: History | None = None) -> Outcome:
@@ -128,7 +129,8 @@ def judge(scenario: Scenario, steps: list[tuple[int, int, int]], history: Histor
                 tell(history, at_us, client, number, scenario.node_count or 1)
         done += 1
         if law:
-            facts = (HELD[0], HELD[1].format(client, at_us))
+            told = ACK if law == "TOY-ACK" else PAUSE
+            facts = (told[0], told[1].format(client, at_us))
             if history is not None:
                 history.add(at_us, 2, VIOLATION, f"{law}: {facts[0]}; {facts[1]}", (len(history.events),))
             return Outcome(
