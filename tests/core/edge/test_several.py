@@ -1,0 +1,350 @@
+"""Goal: clients of one cluster meet, whichever node they are at, and no node speaks for connections that are not its
+own. Method: several edges over one log; packets in, packets out; replicas and relayed bodies held back where it matters."""
+
+import msgpack
+import pytest
+
+from quantum.core.causes import EDGE_CLOSED, PEER_ITEM_REFUSED, RELAY_BYTES_MAX, RELAY_REPEATED, SHARED_GROUP_EMPTY
+from quantum.core.mqtt.packets import (
+    V5,
+    V311,
+    Connack,
+    Disconnect,
+    Packet,
+    Puback,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Subscription,
+)
+from tests.core.edge.several import Several
+
+
+def payloads(packets: list[Packet]) -> list[bytes]:
+    return [packet.payload for packet in packets if isinstance(packet, Publish)]
+
+
+def reason_codes(packets: list[Packet]) -> list[int]:
+    return [packet.reason_code for packet in packets if isinstance(packet, Disconnect)]
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("version", [V311, V5])
+@pytest.mark.parametrize("expiry_s", [0, 100])
+def test_a_publish_reaches_subscribers_of_every_node_once(qos: int, version: int, expiry_s: int) -> None:
+    several = Several(3)
+    subscribers = [several.connect(number, f"s{number}", expiry_s=expiry_s) for number in (1, 2, 3)]
+    for conn_id in subscribers:
+        several.subscribe(conn_id, Subscription("t", 2))
+    publisher = several.connect(2, "p", version=version)
+    several.send(publisher, *[Publish("t", bytes([n]), qos, packet_id=n if qos else 0) for n in (1, 2, 3)])
+    for conn_id in subscribers:
+        packets = several.take(conn_id)
+        assert [b"\1", b"\2", b"\3"] == payloads(packets)
+        assert [qos] * 3 == [packet.qos for packet in packets if isinstance(packet, Publish)]
+    answers = several.take(publisher)
+    assert [Puback, Pubrec][qos - 1 :][:1] * 3 * (qos > 0) == [type(answer) for answer in answers]
+
+
+def test_qos_2_is_finished_at_the_node_of_the_subscriber() -> None:
+    several = Several(2)
+    subscriber = several.connect(2, "s", expiry_s=100)
+    several.subscribe(subscriber, Subscription("t", 2))
+    publisher = several.connect(1, "p")
+    several.send(publisher, Publish("t", b"x", 2, packet_id=7))
+    (publish,) = several.take(subscriber)
+    assert isinstance(publish, Publish)
+    several.send(subscriber, Pubrec(publish.packet_id))
+    assert [Pubrel(publish.packet_id)] == several.take(subscriber)
+    assert 1 == several.sites[1].state.counts()["inflight_messages"]
+
+
+@pytest.mark.parametrize("expiry_s", [0, 100])
+def test_a_session_is_taken_over_by_a_client_at_another_node(expiry_s: int) -> None:
+    """[MQTT-3.1.4-3]"""
+    several = Several(2)
+    old = several.connect(1, "c", expiry_s=expiry_s)
+    several.subscribe(old, Subscription("t", 1))
+    new = several.connect(2, "c", expiry_s=expiry_s, clean=False)
+    assert [0x8E] == reason_codes(several.take(old))
+    assert several.is_closed(old)
+    if not expiry_s:
+        several.subscribe(new, Subscription("t", 1))
+    for qos in (0, 1):
+        several.send(new, Publish("t", b"x", qos, packet_id=qos))
+    assert [b"x", b"x"] == payloads(several.take(new))
+    assert [] == several.take(old)
+
+
+def test_what_the_old_connection_had_still_to_say_does_nothing_after_the_takeover() -> None:
+    """The node of the old connection hears late of the takeover. Law FENCE."""
+    several = Several(2)
+    witness = several.connect(2, "w")
+    several.subscribe(witness, Subscription("t", 1))
+    old = several.connect(1, "c", expiry_s=100)
+    several.sites[1].is_held = True
+    several.connect(2, "c", expiry_s=100, clean=False)
+    several.send(old, Publish("t", b"late", 1, packet_id=1))
+    several.sites[1].is_held = False
+    several.run()
+    assert [] == several.take(witness)
+    packets = several.take(old)
+    assert [0x8E] == reason_codes(packets)
+    assert [] == [packet for packet in packets if isinstance(packet, Puback)]
+
+
+def test_a_subscriber_with_its_suback_is_found_by_a_publisher_whose_node_lags_behind() -> None:
+    """Law SUBACK: the publisher's node does not know the subscription yet."""
+    several = Several(2)
+    publisher = several.connect(1, "p")
+    several.sites[1].is_held = True
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    several.send(publisher, Publish("t", b"x", 0))
+    assert [b"x"] == payloads(several.take(subscriber))
+
+
+def test_qos_0_does_not_overtake_one_that_went_through_the_log() -> None:
+    """Law ORDER: the retained message is applied late at the subscriber's node, the next one comes straight."""
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    publisher = several.connect(1, "p")
+    several.sites[2].is_held = True
+    several.send(publisher, Publish("t", b"1", 0, retain=True))
+    several.send(publisher, Publish("t", b"2", 0))
+    several.send(publisher, Publish("t", b"3", 0, properties=b"\x01\x01"))
+    assert [] == several.take(subscriber)
+    several.sites[2].is_held = False
+    several.run()
+    assert [b"1", b"2", b"3"] == payloads(several.take(subscriber))
+
+
+def test_what_waits_for_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantum.core.edge.relay.HELD_BYTES_MAX", 200)
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    publisher = several.connect(1, "p")
+    several.sites[2].is_held = True
+    several.send(publisher, Publish("t", b"1", 0, retain=True))
+    several.send(publisher, Publish("t", b"2", 0))
+    several.send(publisher, Publish("t", bytes(300), 0))
+    several.send(publisher, Publish("t", b"3", 0))
+    assert 1 == several.counted(2, RELAY_BYTES_MAX.number)
+    several.sites[2].is_held = False
+    several.run()
+    assert [b"1", b"2", b"3"] == payloads(several.take(subscriber))
+
+
+def test_repeated_and_late_bodies_are_not_delivered_again() -> None:
+    """QoS 0 is at most once, and in order, whatever the network does. [MQTT-4.6.0-5]"""
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    publisher = several.connect(1, "p")
+    several.is_relay_held = True
+    for payload in (b"1", b"2", b"3"):
+        several.send(publisher, Publish("t", payload, 0))
+    first, second, third = [body for _, _, body in several.relayed]
+    several.relayed = []
+    edge = several.sites[2].edge
+    for body in (first, first, third, second, third):
+        edge.on_ephemeral(1, 1, body)
+    several.run()
+    assert [b"1", b"3"] == payloads(several.take(subscriber))
+    assert 3 == several.counted(2, RELAY_REPEATED.number)
+    edge.on_ephemeral(1, 99, first)  # another process of the node counts anew
+    several.run()
+    assert [b"1"] == payloads(several.take(subscriber))
+
+
+def test_no_local_holds_across_nodes_and_where_subscriptions_overlap() -> None:
+    """[MQTT-3.8.3-3]"""
+    several = Several(2)
+    both = [several.connect(number, f"c{number}") for number in (1, 2)]
+    for conn_id in both:
+        several.subscribe(conn_id, Subscription("t", 1, no_local=True), subscription_id=5)
+        several.subscribe(conn_id, Subscription("#", 1), subscription_id=6)
+    for qos in (0, 1):
+        several.send(both[0], Publish("t", b"x", qos, packet_id=qos))
+        own, other = [
+            [packet.subscription_ids for packet in several.take(conn_id) if isinstance(packet, Publish)]
+            for conn_id in both
+        ]
+        assert [[6]] == [list(ids) for ids in own], qos
+        assert [[5, 6]] == [list(ids) for ids in other], qos
+        for packet_id in (1, 2):
+            for conn_id in both:
+                several.send(conn_id, Puback(packet_id))
+
+
+def test_no_local_alone_holds_when_the_client_has_moved_to_another_node() -> None:
+    """[MQTT-3.8.3-3]"""
+    several = Several(2)
+    first = several.connect(1, "c", expiry_s=100)
+    several.subscribe(first, Subscription("t", 1, no_local=True))
+    several.is_relay_held = True
+    several.send(first, Publish("t", b"x", 0))
+    second = several.connect(2, "c", expiry_s=100, clean=False)
+    several.is_relay_held = False
+    several.run()
+    assert [] == payloads(several.take(second))
+
+
+def test_a_shared_group_gives_each_qos_0_message_to_one_member_of_any_node() -> None:
+    several = Several(3)
+    members = [several.connect(number, f"m{number}") for number in (1, 2, 3)]
+    for conn_id in members:
+        several.subscribe(conn_id, Subscription("$share/g/t", 0), subscription_id=9)
+    publisher = several.connect(1, "p")
+    several.send(publisher, *[Publish("t", bytes([number]), 0) for number in range(9)])
+    shares = [several.take(conn_id) for conn_id in members]
+    assert [3, 3, 3] == [len(share) for share in shares]
+    assert sorted(bytes([number]) for number in range(9)) == sorted(
+        payload for share in shares for payload in payloads(share)
+    )
+    assert {9} == {ids for share in shares for packet in share for ids in packet.subscription_ids}  # type: ignore[union-attr]
+
+
+def test_the_chosen_member_is_its_connection_not_its_name() -> None:
+    """The member leaves the group and connects again, while the message that chose it is on its way."""
+    several = Several(2)
+    member = several.connect(2, "m")
+    several.subscribe(member, Subscription("$share/g/t", 0))
+    publisher = several.connect(1, "p")
+    several.is_relay_held = True
+    several.send(publisher, Publish("t", b"x", 0))
+    again = several.connect(2, "m")
+    several.is_relay_held = False
+    several.run()
+    assert [] == several.take(again)
+    assert 1 == several.counted(2, SHARED_GROUP_EMPTY.number)
+
+
+def test_a_closed_edge_ends_its_connections_and_serves_again_when_it_is_opened() -> None:
+    several = Several(2)
+    client = several.connect(2, "c", expiry_s=100)
+    several.subscribe(client, Subscription("t", 1))
+    connecting = several.connect(2, "idle", version=V311)
+    several.close_edge(2)
+    assert [0x8B] == reason_codes(several.take(client))
+    assert [] == several.take(connecting)
+    assert several.is_closed(client)
+    assert several.is_closed(connecting)
+    assert 2 == several.counted(2, EDGE_CLOSED.number)
+    publisher = several.connect(1, "p")
+    several.send(publisher, Publish("t", b"x", 1, packet_id=1))
+    several.open_edge(2)
+    several.connect(2, "c", expiry_s=100, clean=False)
+    assert [b"x"] == payloads(several.rest)
+
+
+def test_a_closed_edge_leaves_connections_of_others_alone() -> None:
+    several = Several(3)
+    clients = [several.connect(number, f"c{number}") for number in (1, 2, 3)]
+    several.close_edge(2)
+    assert [False, True, False] == [several.is_closed(conn_id) for conn_id in clients]
+    assert 0 == several.counted(1, EDGE_CLOSED.number)
+
+
+def test_what_an_edge_had_under_way_when_it_was_closed_is_neither_applied_nor_answered() -> None:
+    """Law FENCE: 1. the edge proposes 2. the log closes it first 3. its entry comes behind."""
+    several = Several(2)
+    witness = several.connect(1, "w")
+    several.subscribe(witness, Subscription("t", 1))
+    client = several.connect(2, "c")
+    several.sites[2].is_held = True
+    several.close_edge(2)
+    several.send(client, Publish("t", b"x", 1, packet_id=1))
+    several.sites[2].is_held = False
+    several.run()
+    assert [] == several.take(witness)
+    assert [0x8B] == reason_codes(several.take(client))
+    several.open_edge(2)
+    assert [] == several.take(witness)
+
+
+def test_a_connect_that_waits_is_answered_once_the_edge_is_open_again() -> None:
+    several = Several(2)
+    several.close_edge(2)
+    several.sites[2].pending.incarnation = 0  # its node proposes nothing for now
+    several.sites[2].is_held = True
+    conn_id = several.connect(2, "c")
+    several.sites[2].is_held = False
+    several.open_edge(2)
+    assert [Connack(False, 0).reason_code] == [
+        packet.reason_code for packet in several.take(conn_id) if isinstance(packet, Connack)
+    ]
+
+
+def test_an_edge_that_opens_over_its_own_open_incarnation_keeps_what_connects_after() -> None:
+    """Its replica was put in place of entries it missed: it closes by itself, and opens over what the log still has."""
+    several = Several(2)
+    client = several.connect(2, "c")
+    site = several.sites[2]
+    site.edge.on_edge_closed(EDGE_CLOSED)
+    several.open_edge(2)
+    assert several.is_closed(client)
+    assert 2 == site.state.edge_incarnation(2)
+    again = several.connect(2, "c")
+    several.send(again, Publish("t", b"x", 1, packet_id=1))
+    assert [Puback] == [type(packet) for packet in several.take(again)]
+
+
+def test_a_node_alone_says_nothing_to_others() -> None:
+    several = Several(2)
+    several.sites[1].edge.on_peers(0)
+    publisher = several.connect(1, "p")
+    several.is_relay_held = True
+    several.send(publisher, Publish("t", b"x", 0), Publish("t", b"x", 0, properties=b"\x01\x01"))
+    assert [] == several.relayed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        msgpack.packb(7),
+        msgpack.packb((1, 0)),
+        msgpack.packb(("1", 0, [])),
+        msgpack.packb((1, 0, [(9, "p")])),
+        msgpack.packb((1, 0, [()])),
+        msgpack.packb((1, 0, [(1, "p", True, "t", b"\x30\x03\x00\x01t", 4, 2)])),
+        msgpack.packb((1, 0, [(1, "p", True, "t", b"", 4, 2)])),
+        msgpack.packb((1, 0, [(1, "p", True, "t", b"\x30\x03\x00\x01t", 0, 0)])),
+        msgpack.packb((1, 0, [(2, "p", b"t", b"", b"", -1, 0)])),
+        msgpack.packb((1, 0, [(2, "p", "t", b"", b"", -1)])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", "1", [])])),
+        b"\xdd\xff\xff\xff\xff",
+    ],
+)
+def test_a_body_that_is_none_is_refused_with_a_cause(body: bytes) -> None:
+    several = Several(2)
+    several.sites[2].edge.on_ephemeral(1, 1, body)
+    assert 1 == several.counted(2, PEER_ITEM_REFUSED.number)
+
+
+def test_truncated_and_flipped_bodies_never_raise() -> None:
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0), Subscription("$share/g/t", 0))
+    publisher = several.connect(1, "p")
+    several.is_relay_held = True
+    several.send(publisher, Publish("t", b"x", 0), Publish("t", b"y", 0, properties=b"\x01\x01"))
+    edge = several.sites[2].edge
+    for nonce, (_, _, body) in enumerate(several.relayed):
+        for at in range(len(body)):
+            edge.on_ephemeral(1, 1000 * nonce + 2 * at + 2, body[:at])
+            edge.on_ephemeral(1, 1000 * nonce + 2 * at + 3, body[:at] + bytes([body[at] ^ 0x41]) + body[at + 1 :])
+    assert several.counted(2, PEER_ITEM_REFUSED.number) > 50
+
+
+def test_an_older_client_is_taken_over_without_a_word() -> None:
+    """v3.1.1 [MQTT-3.1.4-2]: it knows no DISCONNECT from the server."""
+    several = Several(2)
+    old = several.connect(1, "c", version=V311)
+    several.connect(2, "c", version=V311)
+    assert [] == several.take(old)
+    assert several.is_closed(old)
