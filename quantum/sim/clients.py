@@ -1,7 +1,7 @@
 """A simulated MQTT client of version 3.1.1 or 5.0: one session, and the connections it comes and goes with.
 
-Holds the client's half of every exchange as the specification wants it, apart from the broker's code, and tells the book
-of promises what it sees. What to do and when is the workload's; here is how. Source: MQTT 5.0 §4.3, §4.4.
+Keeps the client's half of the protocol as the specification wants it, apart from the broker's code, and tells the book of
+promises what it sees. What to do and when is the workload's; here is how. Source: MQTT 5.0 §3, §4.4.
 """
 
 from dataclasses import dataclass, field
@@ -12,10 +12,8 @@ from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.errors import MqttError
 from quantum.core.mqtt.framer import PACKET_BYTES_LIMIT, Framer
 from quantum.core.mqtt.packets import (
-    NO_EXPIRY,
     QOS_0,
     QOS_1,
-    QOS_2,
     V5,
     Connack,
     Connect,
@@ -34,57 +32,33 @@ from quantum.core.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from quantum.core.mqtt.properties import RECEIVE_MAXIMUM, SESSION_EXPIRY_INTERVAL
+from quantum.core.mqtt.properties import (
+    MAXIMUM_PACKET_SIZE,
+    RECEIVE_MAXIMUM,
+    SESSION_EXPIRY_INTERVAL,
+    SUBSCRIPTION_IDENTIFIER,
+    TOPIC_ALIAS_MAXIMUM,
+    Properties,
+)
 from quantum.core.prng import Prng
+from quantum.sim.client_plan import NEVER_S, ClientPlan
+from quantum.sim.inbound import Inbound
 from quantum.sim.network import Link, Network
-from quantum.sim.promises import Promises, Session, delete_key
+from quantum.sim.outbound import WANTS_PUBACK, WANTS_PUBREC, Outbound
+from quantum.sim.promises import Promises
+from quantum.sim.publications import Publications
+from quantum.sim.session_page import Session
+
+__all__ = ["CONNECTING", "OFFLINE", "ONLINE", "Client", "ClientPlan"]
 
 OFFLINE: Final = 0
 CONNECTING: Final = 1
 ONLINE: Final = 2
 
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535
-PACKET_IDS: Final = 24  # small, so that ids are used again while others are open
-
-# How far an outgoing exchange has come.
-WANTS_PUBACK: Final = 1
-WANTS_PUBREC: Final = 2
-WANTS_PUBCOMP: Final = 3
-
-
-@final
-@dataclass(slots=True, eq=False)
-class ClientPlan:
-    """Who a client is; drawn by the workload."""
-
-    number: int
-    client_id: str
-    version: int
-    is_persistent: bool
-    expiry_s: int  # of the session, for persistent ones; NEVER_S does not end
-    keep_alive_s: int
-    receive_maximum: int
-    share_group: str
-    subscriptions: list[Subscription]
-    topics: list[str]  # it publishes to
-    retained_topics: list[str]  # nobody else publishes to them
-    has_will: bool
-    will_delay_s: int
-    qos_weights: list[int]
-    action_weights: list[int]
-    think_us_max: int
-    ack_delay_share: int  # of 100 ticks, on how many acknowledgements wait for the next
-    window: int  # exchanges it keeps open
-    expiry_share: int  # of 100 publications of a 5.0 client, how many have a Message Expiry Interval
-    payload_bytes_max: int
-
-
-@final
-@dataclass(slots=True, eq=False)
-class _Outgoing:
-    packet: Publish
-    key: bytes
-    state: int
+DISCONNECT_WITH_WILL: Final = 0x04
+# Bytes that are no packet: a reserved packet type, a PUBLISH with QoS 3, flags that are not allowed.
+BROKEN_BYTES: Final = (b"\x00\x00", b"\x36\x02\x00\x00", b"\x83\x00")
 
 
 @final
@@ -94,6 +68,8 @@ class _Request:
 
     subscriptions: list[Subscription] = field(default_factory=list)
     topic_filters: list[str] = field(default_factory=list)
+    sent_at: int = 0
+    sent_ms: int = 0
 
 
 @final
@@ -103,17 +79,17 @@ class Client:
     __slots__ = (
         "_framer",
         "_held_acks",
-        "_in_open",
-        "_in_qos2",
-        "_last_id",
+        "_inbound",
         "_last_link",
         "_last_will_key",
         "_network",
-        "_next_number",
-        "_out",
+        "_old_link",
+        "_outbound",
         "_prng",
         "_promises",
+        "_publications",
         "_requests",
+        "_resumable_will_key",
         "_sent_clean",
         "_server_window",
         "_will_count",
@@ -139,7 +115,9 @@ class Client:
         self._prng = prng
         self._network = network
         self._promises = promises
-        self.session: Session = promises.session(plan.client_id, plan.share_group, plan.expiry_s == 0xFFFFFFFF)
+        self.session: Session = promises.session(
+            plan.client_id, plan.share_group, plan.expiry_s == NEVER_S, plan.packet_bytes_max
+        )
         self.state = OFFLINE
         self.link: Link | None = None
         self.since_ms = 0  # when something last moved
@@ -153,15 +131,16 @@ class Client:
         self.retained: dict[str, bytes] = {}
         self.wills_due: list[bytes] = []  # of connections that ended without DISCONNECT
         self._framer = Framer(PACKET_BYTES_LIMIT)
-        self._out: dict[int, _Outgoing] = {}  # in their order of first sending
-        self._in_qos2: dict[int, bool] = {}  # received, PUBREL to come
-        self._in_open: dict[int, bytes] = {}  # QoS 1 and 2 not yet acknowledged for good → payload
+        self._publications = Publications(plan, prng)
+        self._outbound = Outbound(plan.client_id, promises)
+        limit = plan.receive_maximum if plan.version == V5 else RECEIVE_MAXIMUM_DEFAULT
+        self._inbound = Inbound(self.session, limit, plan.alias_max, promises)
         self._requests: dict[int, _Request] = {}
-        self._held_acks: list[Packet] = []
-        self._last_id = 0
+        self._held_acks: list[Publish | Pubrel] = []
         self._last_link: Link | None = None
+        self._old_link: Link | None = None  # of the connection that was taken over, still open at this end
         self._last_will_key = b""
-        self._next_number = 0
+        self._resumable_will_key = b""  # of the last connection, which ended without DISCONNECT
         self._server_window = RECEIVE_MAXIMUM_DEFAULT
         self._sent_clean = False
         self._will_count = 0
@@ -170,12 +149,12 @@ class Client:
     @property
     def is_settled(self) -> bool:
         """Connected, and no exchange is open."""
-        return self.state == ONLINE and not (self._out or self._in_qos2 or self._requests or self._held_acks)
+        return self.state == ONLINE and not (self._outbound or self._inbound or self._requests or self._held_acks)
 
     @property
     def open_count(self) -> int:
         """Exchanges that wait for the server."""
-        return len(self._out) + len(self._requests)
+        return len(self._outbound) + len(self._requests)
 
     @property
     def is_lasting(self) -> bool:
@@ -187,12 +166,24 @@ class Client:
         """A SUBSCRIBE or UNSUBSCRIBE waits for its answer."""
         return bool(self._requests)
 
+    @property
+    def will_key(self) -> bytes:
+        """The will of the open connection, b"" when it has none."""
+        return self._will_key
+
+    @property
+    def has_old_link(self) -> bool:
+        """Another connection of this client was accepted, and this end of the one before is still open."""
+        return self._old_link is not None and self._old_link.client_is_open
+
     # -- verbs of the workload ----------------------------------------------------------------------------------------
 
     def connect(self, clean_start: bool) -> None:
         """Open a connection, leaving an earlier one to itself: to the broker that is a take-over."""
         plan = self.plan
+        self._old_link = self.link if self.state == ONLINE else None
         if self.link is not None:
+            self._promises.book.sometimes("mqtt.client.takeover")
             self._forget_connection()
         self.link = self._last_link = self._network.open(plan.number)
         self.state = CONNECTING
@@ -202,73 +193,70 @@ class Client:
         if self._sent_clean:
             self.needs_clean = plan.is_persistent
             self._forget_session()
-        properties: dict[int, int | str | bytes | list[int] | list[tuple[str, str]]] = {}
+        properties: Properties = {}
         if plan.version == V5:
             properties[RECEIVE_MAXIMUM] = plan.receive_maximum
             if plan.is_persistent:
                 properties[SESSION_EXPIRY_INTERVAL] = plan.expiry_s
+            if plan.packet_bytes_max:
+                properties[MAXIMUM_PACKET_SIZE] = plan.packet_bytes_max
+            if plan.alias_max:
+                properties[TOPIC_ALIAS_MAXIMUM] = plan.alias_max
         clean = self._sent_clean
         self._promises.on_connect(self.session, clean)
         self._send(
             Connect(plan.version, plan.client_id, clean, plan.keep_alive_s, will=self._will(), properties=properties)
         )
 
-    def _will(self) -> Will | None:
-        self._will_key = b""
-        if not self.plan.has_will:
-            return None
-        self._will_count += 1
-        self._will_key = f"will {self.plan.client_id} {self._will_count}".encode()
-        topic_name = f"will/{self.plan.client_id}"
-        self._last_will_key = self._will_key
-        self._promises.on_will_sent(self._will_key, topic_name)
-        return Will(topic_name, self._will_key, QOS_1, False, delay_s=self.plan.will_delay_s)
-
     def publish(self) -> None:
         """Send one message, if the window has room."""
-        plan = self.plan
-        qos = self._prng.choice_index(plan.qos_weights)
-        is_retained = bool(plan.retained_topics) and self._prng.chance(1, 3)
-        if is_retained:
-            at = self._prng.below(len(plan.retained_topics))
-            topic_name = plan.retained_topics[at]
-            # One QoS a topic: a QoS 1 message that is sent again may come behind a later one of QoS 2.
-            qos = QOS_1 if at % 2 else QOS_2
-        elif plan.topics:
-            topic_name = plan.topics[self._prng.below(len(plan.topics))]
-        else:
+        packet, key = self._publications.draw()
+        if packet is None or (packet.qos and len(self._outbound) >= min(self.plan.window, self._server_window)):
             return
-        if qos and len(self._out) >= min(plan.window, self._server_window):
+        self._publications.last_number += 1
+        assert self.link is not None
+        if packet.qos:
+            packet.packet_id = self._outbound.new_id(dict.fromkeys(self._requests))
+        number = self._publications.last_number
+        self._promises.on_publish(self.plan.client_id, number, key, packet, self.link.number)
+        if packet.qos:
+            self._outbound.on_sent(packet, key)
+        self._send(self._publications.with_alias(packet))
+
+    def publish_on_old_link(self) -> None:
+        """Write on the connection that was taken over: nobody may act on it. [MQTT-3.1.4-3]"""
+        old, link = self._old_link, self.link
+        self._old_link = None
+        if old is None or link is None or not self.plan.topics:
             return
-        self._next_number += 1
-        key = payload = f"{plan.client_id} {self._next_number} ".encode() + bytes(
-            self._prng.below(plan.payload_bytes_max)
+        packet, key = self._publications.draw_stale()
+        client_id = self.plan.client_id
+        self._promises.on_publish(client_id, self._publications.last_number, key, packet, old.number)
+        self._promises.on_stale_publish(
+            key, f"{client_id} had its connection {link.number} accepted before it wrote {key!r} on {old.number}"
         )
-        if is_retained and self._prng.chance(1, 4):
-            key, payload = delete_key(topic_name, self._next_number), b""
-        expiry_s = NO_EXPIRY
-        if plan.version == V5 and not is_retained and self._prng.chance(plan.expiry_share, 100):
-            expiry_s = self._prng.between(2, 8)
-        packet = Publish(topic_name, payload, qos, is_retained, message_expiry_s=expiry_s)
-        if qos:
-            packet.packet_id = self._new_id()
-            self._out[packet.packet_id] = _Outgoing(packet, key, WANTS_PUBACK if qos == QOS_1 else WANTS_PUBREC)
-        self._promises.on_publish(plan.client_id, self._next_number, key, packet)
-        self._send(packet)
+        self._network.client_send(old, encode_packet(self.plan.version, packet))
 
     def subscribe(self, subscriptions: list[Subscription]) -> None:
-        """Send one SUBSCRIBE."""
-        packet_id = self._new_id()
-        self._requests[packet_id] = _Request(subscriptions=subscriptions)
+        """Send one SUBSCRIBE for those that have the same Subscription Identifier."""
+        by_id: dict[int, list[Subscription]] = {}
         for subscription in subscriptions:
-            self._promises.on_subscribe(self.session, subscription.topic_filter, subscription.qos)
-        self._send(Subscribe(packet_id, subscriptions))
+            by_id.setdefault(self._subscription_id(subscription), []).append(subscription)
+        for subscription_id, group in by_id.items():
+            packet_id = self._outbound.new_id(dict.fromkeys(self._requests))
+            for subscription in group:
+                self._promises.on_subscribe(self.session, subscription, subscription_id)
+            book = self._promises.book
+            self._requests[packet_id] = _Request(group, sent_at=book.clock, sent_ms=book.now_ms)
+            properties: Properties = {SUBSCRIPTION_IDENTIFIER: [subscription_id]} if subscription_id else {}
+            self._send(Subscribe(packet_id, group, properties))
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Send one UNSUBSCRIBE."""
-        packet_id = self._new_id()
-        self._requests[packet_id] = _Request(topic_filters=[topic_filter])
+        packet_id = self._outbound.new_id(dict.fromkeys(self._requests))
         self._promises.on_unsubscribe(self.session, topic_filter)
+        book = self._promises.book
+        self._requests[packet_id] = _Request(topic_filters=[topic_filter], sent_at=book.clock, sent_ms=book.now_ms)
         self._send(Unsubscribe(packet_id, [topic_filter]))
 
     def disconnect(self) -> None:
@@ -279,16 +267,29 @@ class Client:
         self._will_key = b""
         self._forget_connection()
 
+    def disconnect_with_will(self) -> None:
+        """End it, and ask for the will all the same. 3.14.2.1"""
+        assert self.link is not None
+        self._send(Disconnect(DISCONNECT_WITH_WILL))
+        self.drop()
+
     def drop(self) -> None:
         """End the connection without a word."""
         assert self.link is not None
         self._network.client_close(self.link)
         self._forget_connection()
 
+    def send_broken_bytes(self) -> None:
+        """Write what is no packet, and go. M19: nobody else may notice."""
+        assert self.link is not None
+        self._network.client_send(self.link, BROKEN_BYTES[self._prng.below(len(BROKEN_BYTES))])
+        self._promises.book.sometimes("mqtt.client.broken-bytes")
+        self.drop()
+
     def leave(self) -> None:
         """Go without a word, and never come back."""
         self.has_left = True
-        self.session.has_left = True
+        self._promises.on_left(self.session)
         if self._last_link is not None and self._last_link.is_half_open:
             self.left_half_open = True
             self._promises.on_will_unknown(self._last_will_key)
@@ -305,24 +306,28 @@ class Client:
         for packet in acks:
             self._send_ack(packet)
 
-    @property
-    def will_key(self) -> bytes:
-        """The will of the open connection, b"" when it has none."""
-        return self._will_key
-
     # -- what the world feeds -----------------------------------------------------------------------------------------
 
     def on_bytes(self, link: Link, data: bytes) -> None:
         """Bytes of the server. Those of a connection that was left are not read."""
         if link is not self.link:
             return
+        plan = self.plan
         try:
             frames = self._framer.feed(data)
-            packets = [decode_packet(self.plan.version, first, body) for first, body in frames]
+            packets = [decode_packet(plan.version, first, body) for first, body in frames]
         except MqttError as error:
-            self._promises.violate("M19", f"{self.plan.client_id} spoke MQTT", f"it got bytes that are none: {error}")
+            self._promises.violate("M19", f"{plan.client_id} spoke MQTT", f"it got bytes that are none: {error}")
             self.drop()
             return
+        if plan.packet_bytes_max:
+            for _, body in frames:
+                if len(body) + 2 > plan.packet_bytes_max:  # [MQTT-3.1.2-24]
+                    self._promises.violate(
+                        "M14",
+                        f"{plan.client_id} has a Maximum Packet Size of {plan.packet_bytes_max}",
+                        f"it got a packet of at least {len(body) + 2} bytes",
+                    )
         self.since_ms = self._promises.now_ms
         for packet in packets:
             if self.link is link:
@@ -340,33 +345,54 @@ class Client:
         assert self.link is not None
         self._network.client_send(self.link, encode_packet(self.plan.version, packet))
 
-    def _new_id(self) -> int:
-        for _ in range(65535):
-            self._last_id = self._last_id % max(PACKET_IDS, 2 * len(self._out) + 8) + 1
-            if self._last_id not in self._out and self._last_id not in self._requests:
-                break
-        return self._last_id
+    def _will(self) -> Will | None:
+        self._will_key = b""
+        plan = self.plan
+        if not plan.has_will:
+            return None
+        self._will_count += 1
+        self._will_key = self._last_will_key = f"will {plan.client_id} {self._will_count}".encode()
+        will = Will(
+            f"will/{plan.client_id}", self._will_key, plan.will_qos, plan.is_will_retained, delay_s=plan.will_delay_s
+        )
+        self._promises.on_will_sent(plan.client_id, will, self.is_lasting)
+        return will
+
+    def _subscription_id(self, subscription: Subscription) -> int:
+        plan = self.plan
+        if plan.version != V5 or not plan.subscription_ids:
+            return 0
+        for known, subscription_id in zip(plan.subscriptions, plan.subscription_ids, strict=True):
+            if known.topic_filter == subscription.topic_filter:
+                return subscription_id
+        return 0
 
     def _forget_connection(self) -> None:
         """What ends with the connection."""
+        promises = self._promises
+        self._resumable_will_key = b""
         if self.state == ONLINE:
-            self.closed_ms = self._promises.now_ms
+            self.closed_ms = promises.now_ms
             if self._will_key:
                 self.wills_due.append(self._will_key)
-        self._will_key = b""
+                self._resumable_will_key = self._will_key
+            promises.on_requests_lost(self.session)
+        elif self.link is not None and self.link.conn_id and self.plan.is_persistent:
+            promises.on_connect_abandoned(self.session, self._sent_clean)
+        self._will_key = self._outbound.will_key = b""
         self.link = None
         self.state = OFFLINE
         self._requests = {}
         self._held_acks = []
-        self._in_open = {}
+        self._publications.on_connection_ends()
+        self._inbound.on_connection_ends()
         if not self.is_lasting:
             self._forget_session()
-            self._promises.on_session_ends(self.session)
+            promises.on_session_ends(self.session)
 
     def _forget_session(self) -> None:
-        self._out = {}
-        self._in_qos2 = {}
-        self._in_open = {}
+        self._outbound.forget()
+        self._inbound.forget()
 
     def _on_packet(self, packet: Packet) -> None:
         if self.state == CONNECTING:
@@ -379,35 +405,33 @@ class Client:
         elif isinstance(packet, Publish):
             self._on_publish(packet)
         elif isinstance(packet, Puback):
-            self._on_accepted(packet.packet_id, packet.reason_code, WANTS_PUBACK)
+            self._answer(self._outbound.on_accepted(packet.packet_id, packet.reason_code, WANTS_PUBACK))
         elif isinstance(packet, Pubrec):
-            self._on_accepted(packet.packet_id, packet.reason_code, WANTS_PUBREC)
+            self._answer(self._outbound.on_accepted(packet.packet_id, packet.reason_code, WANTS_PUBREC))
         elif isinstance(packet, Pubcomp):
-            outgoing = self._out.get(packet.packet_id)
-            if outgoing is None or outgoing.state != WANTS_PUBCOMP:
-                self._unexpected("PUBCOMP", packet.packet_id)
-            else:
-                del self._out[packet.packet_id]
+            self._outbound.on_pubcomp(packet.packet_id)
         elif isinstance(packet, Pubrel):
+            self._inbound.on_pubrel(packet)
             self._ack(packet)
-        elif isinstance(packet, Suback):
-            self._on_suback(packet)
-        elif isinstance(packet, Unsuback):
-            for topic_filter in self._requests.pop(packet.packet_id, _Request()).topic_filters:
-                self._promises.on_unsuback(self.session, topic_filter)
+        elif isinstance(packet, Suback | Unsuback):
+            self._on_request_done(packet)
         elif isinstance(packet, Disconnect):
             if self.link is not None:
                 self._network.client_close(self.link)
             self._forget_connection()
 
-    def _unexpected(self, name: str, packet_id: int) -> None:
-        self._promises.violate(
-            "M14", f"{self.plan.client_id} has no exchange {packet_id} that waits for it", f"it got {name} {packet_id}"
-        )
+    def _answer(self, pubrel: Pubrel | None) -> None:
+        if pubrel is not None:
+            self._send(pubrel)
 
     def _on_connack(self, packet: Connack) -> None:
         plan = self.plan
+        promises = self._promises
         if packet.reason_code:
+            if packet.session_present:  # [MQTT-3.2.2-6]
+                promises.violate(
+                    "M9", f"CONNACK to {plan.client_id} has reason code {packet.reason_code}", "it says session present"
+                )
             assert self.link is not None
             self._network.client_close(self.link)
             self._forget_connection()
@@ -415,92 +439,68 @@ class Client:
         self.connack_count += 1
         self.state = ONLINE
         self.needs_clean = False
-        offline_ms = self._promises.now_ms - self.closed_ms
+        offline_ms = promises.now_ms - self.closed_ms
         may_have_expired = not self.session.never_expires and (
-            not self._promises.is_time_even or offline_ms >= plan.expiry_s * 1000
+            not promises.is_time_even or offline_ms >= plan.expiry_s * 1000
         )
         if not packet.session_present:
             self._forget_session()  # [MQTT-3.2.2-5]
-        self._promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired)
+        promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired)
+        self._inbound.on_connected(packet.session_present)
+        if packet.session_present and self._resumable_will_key:
+            promises.on_will_resumed(self._resumable_will_key)
         if self._will_key:
-            self._promises.on_will_armed(self._will_key)
+            promises.on_will_armed(self._will_key)
+        self._outbound.will_key = self._will_key
         window = packet.properties.get(RECEIVE_MAXIMUM, RECEIVE_MAXIMUM_DEFAULT)
+        alias_max = packet.properties.get(TOPIC_ALIAS_MAXIMUM, 0)
         assert isinstance(window, int)
+        assert isinstance(alias_max, int)
         self._server_window = window
-        for packet_id, outgoing in self._out.items():  # 4.4: in their order
-            if outgoing.state == WANTS_PUBCOMP:
-                self._send(Pubrel(packet_id))
-            else:
-                outgoing.packet.dup = True
-                self._promises.on_republish(outgoing.key)
-                self._send(outgoing.packet)
+        self._publications.server_alias_max = alias_max
+        for waiting in self._outbound.resend():
+            self._send(waiting)
         if not packet.session_present and plan.subscriptions:
             self.subscribe(plan.subscriptions)
 
-    def _on_accepted(self, packet_id: int, reason_code: int, state: int) -> None:
-        outgoing = self._out.get(packet_id)
-        if state == WANTS_PUBREC and outgoing is not None and outgoing.state == WANTS_PUBCOMP:
-            self._send(Pubrel(packet_id))  # The PUBREC came again, behind a PUBLISH that was sent again.
+    def _on_request_done(self, packet: Suback | Unsuback) -> None:
+        request = self._requests.pop(packet.packet_id, None)
+        if request is None:
+            self._promises.violate(
+                "M14",
+                f"{self.plan.client_id} has no request {packet.packet_id}",
+                f"it got {type(packet).__name__} {packet.packet_id}",
+            )
             return
-        if outgoing is None or outgoing.state != state:
-            self._unexpected("PUBACK" if state == WANTS_PUBACK else "PUBREC", packet_id)
-            return
-        self._promises.on_accepted(outgoing.key, reason_code)
-        if state == WANTS_PUBACK or reason_code >= 0x80:
-            del self._out[packet_id]
-            return
-        outgoing.state = WANTS_PUBCOMP
-        self._send(Pubrel(packet_id))
-
-    def _on_suback(self, packet: Suback) -> None:
-        request = self._requests.pop(packet.packet_id, _Request())
-        for subscription, reason_code in zip(request.subscriptions, packet.reason_codes, strict=False):
-            self._promises.on_suback(self.session, subscription.topic_filter, reason_code)
+        if self._will_key:
+            self._promises.on_will_alive(self._will_key, request.sent_at, request.sent_ms)
+        if isinstance(packet, Unsuback):
+            for topic_filter in request.topic_filters:
+                self._promises.on_unsuback(self.session, topic_filter)
+        else:
+            for subscription, reason_code in zip(request.subscriptions, packet.reason_codes, strict=False):
+                self._promises.on_suback(self.session, subscription.topic_filter, reason_code)
 
     def _on_publish(self, packet: Publish) -> None:
+        is_for_application = self._inbound.on_publish(packet)
         if self.finds_retained and packet.retain:
             self.retained[packet.topic_name] = packet.payload
-        if packet.qos == QOS_0:
+        if is_for_application:
             self._promises.on_delivery(self.session, packet, self.plan.version)
-            return
-        packet_id = packet.packet_id
-        is_known = packet.qos == QOS_2 and packet_id in self._in_qos2
-        other = self._in_open.get(packet_id)
-        if other is not None and other != packet.payload:
-            self._promises.violate(
-                "M14",
-                f"{self.plan.client_id} has not acknowledged the message with Packet Identifier {packet_id}",
-                f"it got {packet.payload[:24]!r} with the same Packet Identifier",
-            )
-        self._in_open[packet_id] = packet.payload
-        limit = self.plan.receive_maximum if self.plan.version == V5 else RECEIVE_MAXIMUM_DEFAULT
-        if len(self._in_open) > limit:
-            self._promises.violate(
-                "M14",
-                f"{self.plan.client_id} has a Receive Maximum of {limit}",
-                f"it holds {len(self._in_open)} messages that it has not acknowledged",
-            )
-        if not is_known:
-            self._promises.on_delivery(self.session, packet, self.plan.version)
-        if packet.qos == QOS_2:
-            self._in_qos2[packet_id] = True
-        self._ack(packet)
+        if packet.qos != QOS_0:
+            self._ack(packet)
 
-    def _ack(self, packet: Packet) -> None:
+    def _ack(self, packet: Publish | Pubrel) -> None:
         if self._held_acks or (not self.is_prompt and self._prng.chance(self.plan.ack_delay_share, 100)):
             self._held_acks.append(packet)
         else:
             self._send_ack(packet)
 
-    def _send_ack(self, packet: Packet) -> None:
+    def _send_ack(self, packet: Publish | Pubrel) -> None:
+        self._inbound.on_acked(packet)
         if isinstance(packet, Pubrel):
-            self._in_qos2.pop(packet.packet_id, None)
-            self._in_open.pop(packet.packet_id, None)
             self._send(Pubcomp(packet.packet_id))
-            return
-        assert isinstance(packet, Publish)
-        if packet.qos == QOS_1:
-            self._in_open.pop(packet.packet_id, None)
+        elif packet.qos == QOS_1:
             self._send(Puback(packet.packet_id))
         else:
             self._send(Pubrec(packet.packet_id))

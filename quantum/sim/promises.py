@@ -1,142 +1,89 @@
 """What clients were promised, and whether it was kept: facts in, violations out.
 
 Sees only what clients saw, so it cannot share a mistake with the broker. Every payload in a run is unique, which tells
-each message and each will from all others. What is unknown stays unknown: an exchange that broke off owes nothing.
+each message and each will from all others. What is unknown stays unknown: an exchange that broke off owes nothing. The
+judgements are in the oracles; here is who hears of which fact, and what sessions are owed.
 """
 
-from dataclasses import dataclass, field
 from typing import Final, final
 
-from quantum.core.mqtt.packets import NO_EXPIRY, QOS_2, Publish
+from quantum.core.mqtt.packets import NO_EXPIRY, Publish, Subscription, Will
+from quantum.sim.book import Book, Violation
+from quantum.sim.delivery_oracle import RETAINED, DeliveryOracle
+from quantum.sim.marks import Marks
+from quantum.sim.published import Published
+from quantum.sim.retained_oracle import RetainedOracle
+from quantum.sim.session_page import Session, Standing
+from quantum.sim.shared_oracle import SharedOracle
+from quantum.sim.topic_match import Matcher
+from quantum.sim.will_oracle import WillOracle
 
-OPEN_END: Final = 1 << 62
-DELETE: Final = b"delete "
-VIOLATIONS_MAX: Final = 20
-EXPIRY_SLACK_MS: Final = 2_500  # a second of the wire's resolution, a slow disk, and the way of a packet
-
-
-@final
-@dataclass(slots=True)
-class Violation:
-    """A law that was broken, and the two facts that cannot both be."""
-
-    law: str
-    first: str
-    second: str
-
-    def __str__(self) -> str:
-        return f"{self.law}: {self.first}; {self.second}"
-
-
-@final
-@dataclass(slots=True, eq=False)
-class Published:
-    """One publication, from its first sending on."""
-
-    publisher: str
-    number: int  # of this publisher, ascending
-    topic_name: str
-    key: bytes
-    qos: int
-    retain: bool
-    expiry_s: int
-    sent_at: int  # the fact's number
-    sent_ms: int
-    sent_again_ms: int  # its last sending
-    send_count: int = 1
-    acked_at: int = 0  # 0: never, as far as the publisher knows
-    is_refused: bool = False
-
-
-@final
-@dataclass(slots=True, eq=False)
-class _Interval:
-    """A subscription stood from a SUBACK on."""
-
-    topic_filter: str
-    qos: int
-    begin: int
-    asked_to_end: int = OPEN_END  # from here on deliveries may stop
-    end: int = OPEN_END  # from here on no new match may come
-
-
-@final
-@dataclass(slots=True, eq=False)
-class Session:
-    """A session as its client knows it."""
-
-    client_id: str
-    share_group: str  # all its subscriptions are in this group; "" for none
-    incarnation: int = 1
-    is_known: bool = False  # the server said that it has it, and nothing unknown happened since
-    may_exist: bool = False  # some CONNECT may have made it
-    never_expires: bool = False
-    has_left: bool = False  # its client does not come back: nothing reaches it any more
-    intervals: list[_Interval] = field(default_factory=list)
-    # Topic Filter → greatest QoS it was asked with, and from where on no new match may come
-    attempted: dict[str, tuple[int, int]] = field(default_factory=dict)
-    delivered: dict[bytes, int] = field(default_factory=dict)
-    last_number: dict[tuple[str, str, int], int] = field(default_factory=dict)
-
-    def end(self, at: int) -> None:
-        """The server has nothing of it any more."""
-        for interval in self.intervals:
-            interval.asked_to_end = min(interval.asked_to_end, at)
-            interval.end = min(interval.end, at)
-        self.incarnation += 1
-        self.delivered = {}
-        self.last_number = {}
-        self.is_known = False
-
-
-@final
-@dataclass(slots=True, eq=False)
-class _Will:
-    topic_name: str
-    opened_at: int = 0  # CONNACK seen
-    must_come: bool = False
-    must_not_come: str = ""  # why
-    count: dict[str, int] = field(default_factory=dict)
+NO_MATCHING_SUBSCRIBERS: Final = 0x10
+REFUSED: Final = 0x80
 
 
 @final
 class Promises:
-    """The book of one run."""
+    """The book of one run, and its oracles."""
 
     __slots__ = (
+        "_deliveries",
+        "_matcher",
         "_shared",
         "_wills",
-        "clock",
+        "book",
         "delivery_count",
-        "is_time_even",
-        "now_ms",
         "published",
+        "retained",
         "sessions",
-        "violations",
     )
 
-    def __init__(self) -> None:
-        self.clock = 0  # numbers the facts
-        self.now_ms = 0
-        self.is_time_even = True  # no clock jumps, no pauses: what clients measure is what the broker measures
-        self.violations: list[Violation] = []
+    def __init__(self, marks: Marks | None = None) -> None:
+        self.book = Book(Marks() if marks is None else marks)
         self.published: dict[bytes, Published] = {}
         self.sessions: dict[str, Session] = {}
         self.delivery_count = 0
-        self._wills: dict[bytes, _Will] = {}
-        self._shared: dict[tuple[str, bytes], str] = {}  # (share group, payload) → the member that had it
+        self._matcher = Matcher()
+        self._deliveries = DeliveryOracle(self.book)
+        self._shared = SharedOracle(self.book)
+        self._wills = WillOracle(self.book)
+        self.retained = RetainedOracle(self.book, self._matcher)
+
+    # -- the book, as the world sees it -----------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        """Simulated time."""
+        return self.book.now_ms
+
+    @now_ms.setter
+    def now_ms(self, now_ms: int) -> None:
+        self.book.now_ms = now_ms
+
+    @property
+    def is_time_even(self) -> bool:
+        """No clock jumps, no pauses: what clients measure is what the broker measures."""
+        return self.book.is_time_even
+
+    @is_time_even.setter
+    def is_time_even(self, is_time_even: bool) -> None:
+        self.book.is_time_even = is_time_even
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Laws that were broken, in the order in which it was noticed."""
+        return self.book.violations
 
     def violate(self, law: str, first: str, second: str) -> None:
         """Note a contradiction."""
-        if len(self.violations) < VIOLATIONS_MAX:
-            self.violations.append(Violation(law, first, second))
+        self.book.violate(law, first, second)
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def on_publish(self, publisher: str, number: int, key: bytes, packet: Publish) -> None:
+    def on_publish(self, publisher: str, number: int, key: bytes, packet: Publish, connection: int = 0) -> Published:
         """A PUBLISH left for the first time; its key is its payload, or `delete_key` when that is empty."""
-        self.clock += 1
-        self.published[key] = Published(
+        at = self.book.tick()
+        message = self.published[key] = Published(
             publisher,
             number,
             packet.topic_name,
@@ -144,337 +91,261 @@ class Promises:
             packet.qos,
             packet.retain,
             packet.message_expiry_s,
-            self.clock,
-            self.now_ms,
-            self.now_ms,
+            at,
+            self.book.now_ms,
+            packet.properties,
+            connection,
+            len(packet.topic_name) + len(packet.payload) + len(packet.properties),
+            self.book.now_ms,
         )
+        message.sends.append(at)
+        if packet.retain:
+            self.retained.on_write(message)
+        return message
+
+    def on_stale_publish(self, key: bytes, why: str) -> None:
+        """It was sent on a connection after another one of the same client was accepted. M10 [MQTT-3.1.4-3]"""
+        self.published[key].never = ("M10", why)
+        self.book.sometimes("mqtt.takeover.stale-publish")
 
     def on_republish(self, key: bytes) -> None:
         """The same PUBLISH left again, with DUP."""
         message = self.published[key]
         message.send_count += 1
-        message.sent_again_ms = self.now_ms
+        message.sends.append(self.book.tick())
+        message.sent_again_ms = self.book.now_ms
 
     def on_accepted(self, key: bytes, reason_code: int) -> None:
         """PUBACK or PUBREC arrived."""
-        self.clock += 1
+        at = self.book.tick()
         message = self.published[key]
-        if reason_code >= 0x80:
-            message.is_refused = True
-        elif not message.acked_at:
-            message.acked_at = self.clock
+        if reason_code >= REFUSED:
+            # One that was sent several times may have been accepted before.
+            message.is_refused = message.send_count == 1
+            return
+        if message.acked_at:
+            return
+        message.acked_at = at
+        if message.is_delete:
+            return
+        self._shared.on_accepted(message)
+        owing = [session for session in self.sessions.values() if session.owing(message) is not None]
+        if reason_code == NO_MATCHING_SUBSCRIBERS and owing:
+            self.violate(
+                "M1",
+                f"{owing[0].client_id} had a subscription that matches {message.topic_name}",
+                f"{message} was acknowledged with reason code 0x10, no matching subscribers",
+            )
+        for session in owing:
+            if message.expiry_s == NO_EXPIRY and not session.share_group and message.key not in session.delivered:
+                session.owed[message.key] = message
 
     # -- sessions ---------------------------------------------------------------------------------------------------
 
-    def session(self, client_id: str, share_group: str, never_expires: bool) -> Session:
+    def session(self, client_id: str, share_group: str, never_expires: bool, packet_bytes_max: int = 0) -> Session:
         """The session's page in the book."""
         found = self.sessions.get(client_id)
         if found is None:
-            found = self.sessions[client_id] = Session(client_id, share_group, never_expires=never_expires)
+            found = self.sessions[client_id] = Session(
+                client_id, share_group, self._matcher, never_expires=never_expires, packet_bytes_max=packet_bytes_max
+            )
         return found
 
     def on_connect(self, session: Session, clean_start: bool) -> None:
         """A CONNECT left."""
-        self.clock += 1
+        self.book.tick()
         if clean_start:
-            session.end(self.clock)
+            self._wills.on_clean_start(session.client_id)
+            self._end(session)
+
+    def on_connect_abandoned(self, session: Session, clean_start: bool) -> None:
+        """The connection is over for the client, which never got an answer: it may be acted on whenever it arrives."""
         session.may_exist = True
+        session.has_stray_connect = True
+        session.is_loose = session.is_loose or clean_start
 
     def on_connack(self, session: Session, session_present: bool, clean_start: bool, may_have_expired: bool) -> None:
-        """A CONNACK of success arrived. Law ACK, and M9."""
-        self.clock += 1
+        """A CONNACK of success arrived. Laws ACK and M9."""
+        book = self.book
+        book.tick()
         if session_present and clean_start:
             self.violate(
                 "M9", f"CONNECT of {session.client_id} asked for a clean start", "CONNACK says session present"
             )
-        if not session_present and session.is_known and not may_have_expired:
+        elif session_present and not session.may_exist:
+            self.violate(
+                "M9",
+                f"{session.client_id} has no session: there was none yet, or it ended with its connection",
+                f"CONNACK at {book.now_ms} ms says session present",
+            )
+        if not session_present and session.is_known and not may_have_expired and not session.is_loose:
             self.violate(
                 "ACK",
                 f"the session of {session.client_id} was acknowledged and does not expire",
-                f"CONNACK at {self.now_ms} ms says that it is not present",
+                f"CONNACK at {book.now_ms} ms says that it is not present",
             )
         if not session_present:
-            session.end(self.clock)
+            self._end(session)
         session.is_known = True
+        session.may_exist = True
 
     def on_session_ends(self, session: Session) -> None:
         """The client let go of it: an ephemeral one ends with its connection."""
-        self.clock += 1
-        session.end(self.clock)
-        session.may_exist = False
+        self.book.tick()
+        self._end(session)
+        session.may_exist = session.has_stray_connect
 
-    def on_subscribe(self, session: Session, topic_filter: str, qos: int) -> None:
+    def on_left(self, session: Session) -> None:
+        """Its client does not come back."""
+        session.has_left = True
+        self._shared.on_abandoned(session)
+
+    def on_requests_lost(self, session: Session) -> None:
+        """The connection ended."""
+        session.on_requests_lost(self.book.tick())
+
+    def on_subscribe(self, session: Session, subscription: Subscription, subscription_id: int) -> None:
         """A SUBSCRIBE left."""
-        self.clock += 1
-        session.attempted[topic_filter] = (max(qos, session.attempted.get(topic_filter, (0, 0))[0]), OPEN_END)
+        session.on_subscribe(self.book.tick(), subscription, subscription_id)
+        if session.share_group:
+            self._shared.on_subscribe(session, session.share_group)
 
     def on_suback(self, session: Session, topic_filter: str, reason_code: int) -> None:
         """Granted or refused."""
-        self.clock += 1
-        if reason_code < 0x80:
-            session.intervals.append(_Interval(topic_filter, reason_code, self.clock))
+        standing = session.on_suback(self.book.tick(), topic_filter, reason_code)
+        if standing is not None and reason_code > standing.subscription.qos:
+            self.violate(
+                "M7",
+                f"{session.client_id} asked for {topic_filter} with QoS {standing.subscription.qos}",
+                f"SUBACK granted QoS {reason_code}",
+            )
 
     def on_unsubscribe(self, session: Session, topic_filter: str) -> None:
         """An UNSUBSCRIBE left: nothing more is owed."""
-        self.clock += 1
-        for interval in session.intervals:
-            if interval.topic_filter == topic_filter:
-                interval.asked_to_end = min(interval.asked_to_end, self.clock)
+        session.on_unsubscribe(self.book.tick(), topic_filter)
 
     def on_unsuback(self, session: Session, topic_filter: str) -> None:
         """No new match may come."""
-        self.clock += 1
-        session.attempted[topic_filter] = (session.attempted.get(topic_filter, (0, 0))[0], self.clock)
-        for interval in session.intervals:
-            if interval.topic_filter == topic_filter:
-                interval.end = min(interval.end, self.clock)
+        session.on_unsuback(self.book.tick(), topic_filter)
+
+    def _end(self, session: Session) -> None:
+        self._shared.on_session_ends(session, self.book.tick())
+        session.end()
 
     # -- deliveries -------------------------------------------------------------------------------------------------
 
     def on_delivery(self, session: Session, packet: Publish, version: int) -> None:
         """The application got a message: a QoS 2 PUBLISH that the client's own state filtered does not come here."""
         if not packet.payload:
-            return  # a retained message was deleted
-        self.clock += 1
+            return  # A retained message was deleted.
+        self.book.tick()
         self.delivery_count += 1
-        will = self._wills.get(packet.payload)
-        if will is not None:
-            self._on_will(will, session, packet)
-            return
         message = self.published.get(packet.payload)
-        if message is None or message.topic_name != packet.topic_name:
-            self.violate(
-                "M4",
-                f"{session.client_id} got {packet.payload[:24]!r} on {packet.topic_name}",
-                "nobody published that" if message is None else f"it was published to {message.topic_name}",
-            )
+        will = None
+        if message is None:
+            message = will = self._wills.message(packet.payload)
+        kind = self._deliveries.judge(session, message, packet, version)
+        if kind < 0 or message is None:
             return
-        if message.is_refused:
-            self.violate("CAUSE", f"the publisher of {_name(message)} was refused", f"{session.client_id} got it")
-        self._check_expiry(session, message, packet, version)
-        if packet.retain:
-            return
-        self._check_filters(session, message, packet)
-        self._check_count(session, message, packet)
-
-    def _check_filters(self, session: Session, message: Published, packet: Publish) -> None:
-        granted = [
-            qos
-            for topic_filter, (qos, end) in session.attempted.items()
-            if end > message.sent_at and is_match(topic_filter, packet.topic_name)
-        ]
-        if not granted:
-            self.violate(
-                "M17",
-                f"{session.client_id} had no subscription that matches {packet.topic_name} when it was published",
-                f"it got {_name(message)} at {self.now_ms} ms",
-            )
-        elif packet.qos > min(message.qos, max(granted)):
-            self.violate(
-                "M7",
-                f"{_name(message)} has QoS {message.qos} and {session.client_id} was granted {max(granted)}",
-                f"it was delivered with QoS {packet.qos}",
-            )
-
-    def _check_count(self, session: Session, message: Published, packet: Publish) -> None:
-        count = session.delivered.get(packet.payload, 0)
-        session.delivered[packet.payload] = count + 1
-        if count and packet.qos == QOS_2 and message.qos == QOS_2:
-            self.violate(
-                "ONCE", f"{session.client_id} got {_name(message)} before", f"it got it again at {self.now_ms} ms"
-            )
-        elif count and not packet.dup and message.send_count == 1:
-            self.violate(
-                "M2",
-                f"{session.client_id} got {_name(message)} before, and it was sent once",
-                f"it got it again without DUP at {self.now_ms} ms",
-            )
-        if count:
+        if packet.retain and message.retain:
+            self.retained.on_found(session, message, kind == RETAINED)
+        if kind == RETAINED:
             return
         if session.share_group:
-            other = self._shared.setdefault((session.share_group, packet.payload), session.client_id)
-            # A QoS 1 message that its publisher sent again is another message to the broker.
-            if other != session.client_id and (message.qos == QOS_2 or message.send_count == 1):
-                self.violate(
-                    "M13",
-                    f"{other} of the shared group {session.share_group} got {_name(message)}",
-                    f"{session.client_id} of the same group got it too",
-                )
-            return
-        key = (message.publisher, message.topic_name, message.qos * 4 + packet.qos)
-        last = session.last_number.get(key, 0)
-        # A QoS 1 message that is sent again is another one to the broker: its first copy may have come before the
-        # subscription, or at QoS 0 while the session was not connected.
-        is_resent = message.qos != QOS_2 and message.send_count > 1
-        if message.number < last and (not is_resent or (packet.qos and self._stood_at(session, message))):
-            self.violate(
-                "ORDER",
-                f"{session.client_id} got number {last} of {message.publisher} on {message.topic_name}",
-                f"it got number {message.number} of the same QoS for the first time after it",
-            )
-        session.last_number[key] = max(last, message.number)
-
-    def _stood_at(self, session: Session, message: Published) -> bool:
-        return any(
-            interval.begin < message.sent_at and interval.asked_to_end == OPEN_END
-            for interval in session.intervals
-            if is_match(interval.topic_filter, message.topic_name)
-        )
-
-    def _check_expiry(self, session: Session, message: Published, packet: Publish, version: int) -> None:
-        """M12: what waited longer than its expiry is not sent, and what is sent says how long is left."""
-        if message.expiry_s == NO_EXPIRY or packet.dup or not self.is_time_even:
-            return
-        expiry_ms = message.expiry_s * 1000
-        most_ms = self.now_ms - message.sent_ms
-        least_ms = self.now_ms - message.sent_again_ms
-        if least_ms > expiry_ms + EXPIRY_SLACK_MS:
-            self.violate(
-                "M12",
-                f"{_name(message)} expires after {message.expiry_s} s",
-                f"{session.client_id} got it {least_ms} ms after it was sent",
-            )
-        if version != 5:
-            return
-        left_ms = packet.message_expiry_s * 1000
-        if (
-            left_ms > expiry_ms
-            or left_ms < expiry_ms - most_ms - 1000
-            or left_ms > expiry_ms - least_ms + EXPIRY_SLACK_MS
-        ):
-            self.violate(
-                "M12",
-                f"{_name(message)} expires after {message.expiry_s} s and was sent {most_ms} ms ago",
-                f"{session.client_id} was told that {packet.message_expiry_s} s are left",
-            )
+            self._shared.on_delivery(session, message)
+        if will is not None:
+            self._wills.on_delivery(session, will.key)
 
     # -- wills ------------------------------------------------------------------------------------------------------
 
-    def on_will_sent(self, payload: bytes, topic_name: str) -> None:
+    def on_will_sent(self, client_id: str, will: Will, is_lasting: bool = True) -> None:
         """A CONNECT with this will left."""
-        self._wills[payload] = _Will(topic_name)
+        book = self.book
+        message = Published(
+            client_id,
+            0,
+            will.topic_name,
+            will.payload,
+            will.qos,
+            will.retain,
+            will.message_expiry_s,
+            book.tick(),
+            book.now_ms,
+            will.properties,
+            size=len(will.topic_name) + len(will.payload) + len(will.properties),
+            is_will=True,
+        )
+        self._wills.on_sent(message, will.delay_s, is_lasting)
+        if will.retain:
+            self.retained.on_write(message)
 
-    def on_will_armed(self, payload: bytes) -> None:
+    def on_will_armed(self, key: bytes) -> None:
         """Its CONNACK arrived."""
-        self.clock += 1
-        self._wills[payload].opened_at = self.clock
+        self._wills.on_armed(key, self.book.tick())
 
-    def on_will_due(self, payload: bytes) -> None:
+    def on_will_alive(self, key: bytes, sent_at: int, sent_ms: int) -> None:
+        """What was sent then on its connection was acknowledged from the log."""
+        self._wills.on_alive(key, sent_at, sent_ms)
+
+    def on_will_resumed(self, key: bytes) -> None:
+        """The session of its connection went on with another one."""
+        self._wills.on_resumed(key)
+
+    def on_will_due(self, key: bytes) -> None:
         """The connection ended without DISCONNECT, and no delay can save it."""
-        will = self._wills[payload]
-        if will.opened_at:
-            will.must_come = True
+        self._wills.on_due(key)
 
-    def on_will_unknown(self, payload: bytes) -> None:
+    def on_will_unknown(self, key: bytes) -> None:
         """The server has no way to notice the end of that connection before its keep alive does."""
-        if payload:
-            self._wills[payload].must_come = False
-            self._wills[payload].opened_at = 0
+        self._wills.on_unknown(key)
 
-    def on_will_removed(self, payload: bytes, why: str) -> None:
+    def on_will_removed(self, key: bytes, why: str) -> None:
         """The server surely took note of a DISCONNECT with reason code 0."""
-        will = self._wills[payload]
-        will.must_not_come = why
-        for client_id in will.count:
-            self.violate("M11", why, f"{client_id} got the will of that connection")
-
-    def _on_will(self, will: _Will, session: Session, packet: Publish) -> None:
-        count = will.count[session.client_id] = will.count.get(session.client_id, 0) + 1
-        if will.topic_name != packet.topic_name:
-            self.violate("M4", f"a will for {will.topic_name}", f"came on {packet.topic_name}")
-        if will.must_not_come:
-            self.violate("M11", will.must_not_come, f"{session.client_id} got the will of that connection")
-        if count > 1 and not packet.dup:
-            self.violate("M11", f"{session.client_id} got the will {packet.payload!r}", "it got it again")
+        self._wills.on_removed(key, why)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def finish(self, monitors: list[str]) -> None:
-        """Everybody is connected and had time: whatever is owed and did not come is lost. Law ACK."""
-        self._check_owed()
-        for payload, will in self._wills.items():
-            for client_id in monitors:
-                if will.must_come and client_id not in will.count and self._stood_since(client_id, will):
-                    self.violate(
-                        "M11",
-                        f"the connection with the will {payload!r} ended without DISCONNECT",
-                        f"{client_id}, subscribed to {will.topic_name}, never got it",
-                    )
-
-    def _stood_since(self, client_id: str, will: _Will) -> bool:
-        return any(
-            interval.begin < will.opened_at and interval.asked_to_end == OPEN_END
-            for interval in self.sessions[client_id].intervals
-            if is_match(interval.topic_filter, will.topic_name)
-        )
-
-    def _check_owed(self) -> None:
-        for session, message, interval in self.owed():
+    def finish(self, monitors: list[str] | None = None) -> None:
+        """Everybody is connected and had time: whatever is owed and did not come is lost. Laws ACK, M11, M13."""
+        for session, message, standing in self.owed():
             self.violate(
                 "ACK",
-                f"{_name(message)} with QoS {message.qos} was acknowledged to {message.publisher}",
-                f"{session.client_id}, subscribed to {interval.topic_filter} before it was sent, never got it",
+                f"{message} with QoS {message.qos} was acknowledged to {message.publisher}",
+                f"{session.client_id}, subscribed to {standing.topic_filter} before it was sent, never got it",
             )
-
-    def owed(self) -> list[tuple[Session, Published, _Interval]]:
-        """Acknowledged messages that a standing subscription has not got yet."""
-        found: list[tuple[Session, Published, _Interval]] = []
+        for group, message in self._shared.owed():
+            self.violate(
+                "M13",
+                f"{message} with QoS {message.qos} was acknowledged to {message.publisher}",
+                f"no member of the shared group {group} ever got it",
+            )
+        for session, message in self._wills.missing(list(self.sessions.values())):
+            self.violate(
+                "M11",
+                f"the connection with the will {message.key!r} ended without DISCONNECT",
+                f"{session.client_id}, subscribed to {message.topic_name}, never got it",
+            )
         for session in self.sessions.values():
-            standing = [i for i in session.intervals if i.asked_to_end == OPEN_END and i.qos > 0]
-            if not standing or session.has_left:
+            if not session.has_left:
+                self.retained.on_nothing_more(session)
+
+    def owed(self) -> list[tuple[Session, Published, Standing]]:
+        """Acknowledged messages that a standing subscription has not got yet."""
+        found: list[tuple[Session, Published, Standing]] = []
+        for session in self.sessions.values():
+            if session.has_left:
                 continue
-            for message in self.published.values():
-                if not message.acked_at or message.expiry_s != NO_EXPIRY or message.key.startswith(DELETE):
-                    continue
-                if message.key in session.delivered or (session.share_group, message.key) in self._shared:
-                    continue
-                for interval in standing:
-                    if interval.begin < message.sent_at and is_match(interval.topic_filter, message.topic_name):
-                        found.append((session, message, interval))
-                        break
+            for message in session.owed.values():
+                standing = session.owing(message)
+                if standing is not None:
+                    found.append((session, message, standing))
         return found
 
+    def is_owing(self) -> bool:
+        """Something acknowledged has not arrived everywhere."""
+        return bool(self.owed() or self._shared.owed())
+
     def check_retained(self, client_id: str, found: dict[str, bytes]) -> None:
-        """M8: what a late subscriber got of the retained topics is the last acknowledged publication or a later one."""
-        by_topic: dict[str, list[Published]] = {}
-        for message in self.published.values():
-            if message.retain:
-                by_topic.setdefault(message.topic_name, []).append(message)
-        for topic_name, messages in by_topic.items():
-            acked = [message.number for message in messages if message.acked_at]
-            least = max(acked, default=0)
-            allowed = [message.key for message in messages if message.number >= least and not message.is_refused]
-            if not acked:
-                allowed.append(b"")
-            values = [b"" if key.startswith(DELETE) else key for key in allowed]
-            if found.get(topic_name, b"") not in values:
-                self.violate(
-                    "M8",
-                    f"the last acknowledged retained publication of {topic_name} is number {least}",
-                    f"{client_id} subscribed and got {found.get(topic_name, b'')[:24]!r}",
-                )
-
-
-def delete_key(topic_name: str, number: int) -> bytes:
-    """What stands for the empty payload that deletes a retained message."""
-    return DELETE + f"{topic_name} {number}".encode()
-
-
-def is_match(topic_filter: str, topic_name: str) -> bool:
-    """Whether a Topic Filter, shared or not, matches. Written apart from the broker's. Source: MQTT 5.0 §4.7."""
-    if topic_filter.startswith("$share/"):
-        topic_filter = topic_filter.split("/", 2)[2]
-    levels = topic_name.split("/")
-    wanted = topic_filter.split("/")
-    if topic_name.startswith("$") and wanted[0] in ("#", "+"):
-        return False
-    for at, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if at >= len(levels) or level not in ("+", levels[at]):
-            return False
-    return len(wanted) == len(levels)
-
-
-def _name(message: Published) -> str:
-    return f"number {message.number} of {message.publisher} on {message.topic_name}"
+        """M8: what was read of every retained topic has one order; `found` is what a late subscriber got of all."""
+        self.retained.on_last_read(self.sessions[client_id], found)
+        self.retained.finish()

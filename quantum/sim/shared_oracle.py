@@ -1,0 +1,102 @@
+"""Shared Subscriptions: each message to exactly one member of the group, while members come and go. M13.
+
+A group owes a message if it surely had a member when it was sent, and no member that could have been chosen has gone
+since: what a member leaves behind is not given to another. Source: MQTT 5.0 §4.8.2.
+"""
+
+from dataclasses import dataclass, field
+from typing import final
+
+from quantum.core.mqtt.packets import NO_EXPIRY, QOS_2
+from quantum.sim.book import Book
+from quantum.sim.published import Published
+from quantum.sim.registers import OPEN_END
+from quantum.sim.session_page import Session
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Group:
+    name: str
+    members: dict[str, Session] = field(default_factory=dict)
+    chosen: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # key → member, incarnation of its session
+    owed: dict[bytes, Published] = field(default_factory=dict)
+    departed_at: int = 0  # the last fact at which a member's session ended
+    is_lossy: bool = False  # a member went without saying so: it is given messages that nobody sees
+
+
+@final
+class SharedOracle:
+    """All groups of a run."""
+
+    __slots__ = ("_book", "_groups")
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._groups: dict[str, _Group] = {}
+
+    def on_subscribe(self, session: Session, name: str) -> None:
+        """The session may be a member from here on."""
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = _Group(name)
+        group.members[session.client_id] = session
+
+    def on_session_ends(self, session: Session, at: int) -> None:
+        """What was given to it and not delivered is gone."""
+        for name in session.groups():
+            group = self._groups[name]
+            group.departed_at = at
+            if len(group.members) > 1:
+                self._book.sometimes("mqtt.shared.member-session-ended")
+
+    def on_abandoned(self, session: Session) -> None:
+        """Its client does not come back, and the server does not know."""
+        for name in session.groups():
+            self._groups[name].is_lossy = True
+
+    def on_accepted(self, message: Published) -> None:
+        """Its publisher was told that it is accepted."""
+        if message.expiry_s != NO_EXPIRY:
+            return
+        for group in self._groups.values():
+            if message.key not in group.chosen and any(m.owing(message) is not None for m in group.members.values()):
+                group.owed[message.key] = message
+
+    def on_delivery(self, session: Session, message: Published) -> None:
+        """A member got it. [MQTT-4.8.2-4] [MQTT-4.8.2-5]"""
+        group = self._groups.get(session.share_group)
+        if group is None:
+            return
+        group.owed.pop(message.key, None)
+        mine = (session.client_id, session.incarnation)
+        chosen = group.chosen.setdefault(message.key, mine)
+        if chosen == mine:
+            return
+        other = group.members.get(chosen[0])
+        if message.qos != QOS_2 and (message.send_count > 1 or other is None or other.incarnation != chosen[1]):
+            return  # It was sent twice, or the first one's session ended before it had acknowledged.
+        if chosen[0] != session.client_id:
+            self._book.violate(
+                "M13",
+                f"{chosen[0]} of the shared group {group.name} got {message}",
+                f"{session.client_id} of the same group got it too",
+            )
+
+    def owed(self) -> list[tuple[str, Published]]:
+        """(group, message) that some member must still get."""
+        found: list[tuple[str, Published]] = []
+        for group in self._groups.values():
+            if group.is_lossy:
+                continue
+            gone_at = max([group.departed_at, *[_gone_at(session) for session in group.members.values()]])
+            for message in group.owed.values():
+                if message.sent_at > gone_at and any(m.owing(message) is not None for m in group.members.values()):
+                    found.append((group.name, message))
+        return found
+
+
+def _gone_at(session: Session) -> int:
+    """Messages sent before may have been given to a membership that is over."""
+    ends = [s.end for s in session.standings if s.asked_to_end != OPEN_END and not (s.is_lost and s.end != OPEN_END)]
+    return max(ends, default=0)
