@@ -108,21 +108,23 @@ class Fanout:
 
     # -- QoS 0, straight from the wire ----------------------------------------------------------------------------
 
-    def deliver_run(self, publisher: EdgeConnection, run: PublishRun) -> None:
-        """Forward a run of QoS 0 packets, here and to the other nodes."""
+    def deliver_run(self, publisher: str, is_v5: bool, run: PublishRun) -> None:
+        """Forward a run of QoS 0 packets from a client of this edge, here and to the other nodes."""
         self.ledger.received += run.count
-        client_id = publisher.client_id
-        is_v5 = publisher.wire.is_v5
-        if self._spread_run(client_id, is_v5, run).has_shared:
+        route = self._routes.route(run.topic_name)
+        self._spread_run(route, publisher, is_v5, run)
+        if route.has_shared:
             for payload in run.payloads():
-                self._deliver_shared(Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, client_id))
+                self._deliver_shared(Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher))
         if self.relay.has_peers:
-            self.relay.add_run(client_id, is_v5, run)
+            self.relay.add_run(publisher, is_v5, run)
 
     def deliver_qos0(self, message: Message) -> None:
         """Deliver one QoS 0 message that is no plain run, here and to the other nodes."""
         self.ledger.received += 1
-        if self._spread(message).has_shared:
+        route = self._routes.route(message.topic_name)
+        self._spread(route, message)
+        if route.has_shared:
             self._deliver_shared(message)
         if self.relay.has_peers:
             self.relay.add_message(message)
@@ -132,14 +134,14 @@ class Fanout:
         message = relayed.message
         if message is None:
             assert relayed.run is not None
-            self._spread_run(relayed.publisher, relayed.is_v5, relayed.run)
+            run = relayed.run
+            self._spread_run(self._routes.route(run.topic_name), relayed.publisher, relayed.is_v5, run)
         elif relayed.pick is None:
-            self._spread(message)
+            self._spread(self._routes.route(message.topic_name), message)
         else:
             self._deliver_pick(message, relayed.pick)
 
-    def _spread_run(self, publisher: str, is_v5: bool, run: PublishRun) -> Route:
-        route = self._routes.route(run.topic_name)
+    def _spread_run(self, route: Route, publisher: str, is_v5: bool, run: PublishRun) -> None:
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
@@ -152,10 +154,8 @@ class Fanout:
                 message = Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher)
                 for target in targets.others:
                     self._deliver_to(target, message)
-        return route
 
-    def _spread(self, message: Message) -> Route:
-        route = self._routes.route(message.topic_name)
+    def _spread(self, route: Route, message: Message) -> None:
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
@@ -165,7 +165,6 @@ class Fanout:
             self._created(connection, message, 0, False, ())
         for target in targets.others:
             self._deliver_to(target, message)
-        return route
 
     def _forward(self, connections: list[EdgeConnection], frames: bytes, run: PublishRun) -> None:
         dirty = self.dirty
@@ -241,12 +240,12 @@ class Fanout:
             self._deliver_to(target, message)
 
     def _deliver_to(self, target: Target, message: Message) -> None:
-        receiver: Receiver | None = target.receiver
-        assert receiver is not None
+        receiver = target.receiver
         if receiver.client_id == message.client_id:
-            receiver = receiver.of(message.client_id)
-            if receiver is None:
+            own = receiver.of(message.client_id)
+            if own is None:
                 return  # [MQTT-3.8.3-3]
+            receiver = own
         qos = message.qos if message.qos < receiver.qos else receiver.qos  # [MQTT-3.8.4-8]
         retain = message.retain and receiver.retain_as_published  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         self._created(target.connection, message, qos, retain, receiver.subscription_ids)

@@ -88,14 +88,17 @@ class Inbound:
     def on_publish_run(self, connection: EdgeConnection, run: PublishRun) -> None:
         """QoS 0 packets without RETAIN: forwarded at once, unless an older QoS 0 message is still on its way through
         the log, which they must not overtake (law ORDER)."""
-        cause = name_refusal(run.topic_name, self._config.topic_levels_max)
+        topic_name = run.topic_name
+        cause: Cause | None = None
+        if topic_name[0] == "$" or len(topic_name) > self._config.topic_levels_max:
+            cause = name_refusal(topic_name, self._config.topic_levels_max)
         if cause is not None:
-            self._causes.note(cause, connection.client_id, run.topic_name)
+            self._causes.note(cause, connection.client_id, topic_name)
         elif connection.retains_open:
             for payload in run.payloads():
                 self._log_qos0(connection, Message(run.topic_name, payload, 0, False, client_id=connection.client_id))
         else:
-            self._fanout.deliver_run(connection, run)
+            self._fanout.deliver_run(connection.client_id, connection.wire.is_v5, run)
 
     def on_publish(self, connection: EdgeConnection, packet: Publish) -> None:
         """A PUBLISH that is no plain QoS 0."""
@@ -116,7 +119,10 @@ class Inbound:
             packet.message_expiry_s,
             connection.client_id,
         )
-        cause = name_refusal(packet.topic_name, config.topic_levels_max)
+        cause: Cause | None = None
+        topic_name = packet.topic_name
+        if topic_name[0] == "$" or len(topic_name) > config.topic_levels_max:
+            cause = name_refusal(topic_name, config.topic_levels_max)
         if cause is None and packet.properties and not _is_payload_as_promised(packet):
             cause = PAYLOAD_FORMAT_INVALID
         if qos == 0:
