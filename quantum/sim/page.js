@@ -28,6 +28,8 @@ for (const event of events) {
   if (event.time !== last) { rank++; last = event.time; }
   event.rank = rank;
   event.causes = event.causes.map((cause) => byNumber.get(cause)).filter(Boolean);
+  // Laws are checked after every event: what was seen last is what showed it.
+  if (event.kind === VIOLATION && !event.causes.length && event.at) event.causes.push(events[event.at - 1]);
   for (const cause of event.causes) cause.effects.push(event);
 }
 const rankTimes = [];
@@ -126,18 +128,16 @@ for (const event of events) {
 const GROUPS = [["messages", [SEND, DELIVER, DROP]], ["packets", [PACKET, CLIENT]], ["fsyncs", [FSYNC_BEGIN, FSYNC_END]],
   ["watermarks", [COMMIT, APPLY, DURABLE]], ["faults", [FAULT, KILL, POWER]], ["notes", [NOTE, MEMBERSHIP, SNAPSHOT]]];
 const hiddenKinds = new Set();
-let isEven = false, view = [0, 1], selected = null, hovered = null, cone = null, found = new Set(), colours = {}, width = 0;
+let isEven = false, crowd = 1, view = [0, 1], selected = null, hovered = null, cone = null, found = new Set(), colours = {}, width = 0;
 const place = (event) => (isEven ? event.rank : event.time);
 const whole = () => {
   const low = place(events[0]), high = place(lastEvent), room = Math.max(high - low, 1) * 0.02;
   return [low - room, high + room];
 };
 const xOf = (event) => GUTTER + ((place(event) - view[0]) / (view[1] - view[0])) * (width - GUTTER - PAD);
-const yOf = (event) => {
-  const lane = lanes[event.lane];
-  if (event.flow) return lane.y + 9 + event.flow.row * 9;
-  return lane.y + (isNode(lane) ? 30 : lane.h / 2);
-};
+const baseline = (lane) => lane.y + (isNode(lane) ? 20 + lane.h * 0.12 : lane.h / 2);
+const rowOf = (lane, flow) => lane.y + ((flow.row + 1) * lane.h) / 5;
+const yOf = (event) => (event.flow ? rowOf(lanes[event.lane], event.flow) : baseline(lanes[event.lane]));
 const isShown = (event) => !hiddenKinds.has(event.kind);
 const timeText = (us) => (us / 1000).toFixed(us % 1000 ? 3 : 0) + " ms";
 
@@ -153,13 +153,16 @@ function coneOf(event) {
 }
 
 function layout() {
+  const natural = (lane) => (isNode(lane) ? NODE_H : isClient(lane) ? CLIENT_H : WORLD_H);
+  const room = ($("scroll").clientHeight - AXIS - PAD - 1) / lanes.reduce((sum, lane) => sum + natural(lane), 0);
+  const stretch = Math.min(2, Math.max(1, room));
   let y = AXIS;
   for (const lane of lanes) {
     lane.y = y;
-    lane.h = isNode(lane) ? NODE_H : isClient(lane) ? CLIENT_H : WORLD_H;
+    lane.h = natural(lane) * stretch;
     y += lane.h;
   }
-  return y + PAD;
+  return Math.floor(y + PAD);
 }
 
 function readColours() {
@@ -172,8 +175,8 @@ function readColours() {
 const termHue = (term) => (205 + term * 67) % 360;
 const bandColour = (band) => {
   const light = colours["band-light"];
-  if (band.role === LEADER) return `hsl(${termHue(band.term)} 62% ${light})`;
-  if (band.role === 1 || band.role === 2) return `hsl(${termHue(band.term)} 62% ${light} / .55)`;
+  if (band.role === LEADER) return `hsl(${termHue(band.term)} 50% ${light})`;
+  if (band.role === 1 || band.role === 2) return `hsl(${termHue(band.term)} 50% ${light} / .55)`;
   return `hsl(${termHue(band.term)} 45% ${light} / .22)`;
 };
 
@@ -208,9 +211,12 @@ function draw() {
   pen.beginPath();
   pen.rect(GUTTER, 0, width - GUTTER, height);
   pen.clip();
+  for (const lane of lanes) drawGround(lane);
+  const inView = arrows.filter(({ from, to }) => xOf(to) >= GUTTER && xOf(from) <= width);
+  crowd = Math.min(1, Math.max(0.12, 500 / Math.max(1, inView.length)));   // Many arrows are weather, few are a story.
+  for (const arrow of inView) drawArrow(arrow);
   for (const lane of lanes) drawLane(lane);
   if (!hiddenKinds.has(FAULT)) drawFaults(height);
-  for (const arrow of arrows) drawArrow(arrow);
   for (const event of events) drawEvent(event);
   if (violation) drawViolation(height);
   pen.restore();
@@ -235,7 +241,7 @@ function drawAxis(height) {
   }
 }
 
-function drawLane(lane) {
+function drawGround(lane) {
   pen.strokeStyle = colours.hair;
   pen.globalAlpha = 1;
   pen.beginPath(); pen.moveTo(GUTTER, lane.y + lane.h); pen.lineTo(width, lane.y + lane.h); pen.stroke();
@@ -243,10 +249,14 @@ function drawLane(lane) {
     pen.fillStyle = colours.down;
     pen.fillRect(xOf(down.from), lane.y + 2, xOf(down.to) - xOf(down.from), lane.h - 4);
   }
+  if (!isNode(lane)) return;
+  pen.strokeStyle = colours.line;
+  pen.beginPath(); pen.moveTo(GUTTER, baseline(lane)); pen.lineTo(width, baseline(lane)); pen.stroke();
+}
+
+function drawLane(lane) {
   for (const band of lane.bands) drawBand(lane, band);
   if (isNode(lane)) {
-    pen.strokeStyle = colours.line;
-    pen.beginPath(); pen.moveTo(GUTTER, lane.y + 30); pen.lineTo(width, lane.y + 30); pen.stroke();
     if (!hiddenKinds.has(FSYNC_BEGIN)) for (const sync of lane.syncs) drawSync(lane, sync);
     if (!hiddenKinds.has(COMMIT)) drawWatermarks(lane);
   }
@@ -257,6 +267,8 @@ function drawBand(lane, band) {
   const x = Math.max(GUTTER, xOf(band.from)), wide = Math.min(width, xOf(band.to)) - x;
   if (wide <= 0) return;
   pen.globalAlpha = 1;
+  pen.fillStyle = colours.paper;
+  pen.fillRect(x, lane.y + 3, Math.max(wide, 1), 15);
   pen.fillStyle = bandColour(band);
   pen.fillRect(x, lane.y + 3, Math.max(wide, 1), 15);
   if (band.role === 1 || band.role === 2) {
@@ -279,8 +291,8 @@ function drawSync(lane, sync) {
   pen.globalAlpha = strength(sync.begin);
   pen.strokeStyle = pen.fillStyle = sync.isFailed ? colours.bad : colours.sync;
   pen.lineWidth = 1;
-  if (sync.isLost) { pen.setLineDash([2, 2]); pen.strokeRect(x, lane.y + 41.5, Math.max(end - x, 2), 6); pen.setLineDash([]); }
-  else pen.fillRect(x, lane.y + 41, Math.max(end - x, 2), 7);
+  if (sync.isLost) { pen.setLineDash([2, 2]); pen.strokeRect(x, baseline(lane) + 11.5, Math.max(end - x, 2), 6); pen.setLineDash([]); }
+  else pen.fillRect(x, baseline(lane) + 11, Math.max(end - x, 2), 7);
   pen.globalAlpha = 1;
 }
 
@@ -303,7 +315,7 @@ function scaleWatermarks() {
 
 function drawWatermarks(lane) {
   if (lane === lanes.find(isNode)) scaleWatermarks();
-  const bottom = lane.y + lane.h - 5, tall = 32, shift = { [DURABLE]: 0, [COMMIT]: 1.5, [APPLY]: 3 };
+  const bottom = lane.y + lane.h - 6, tall = bottom - baseline(lane) - 24, shift = { [DURABLE]: 0, [COMMIT]: 1.5, [APPLY]: 3 };
   const names = { [DURABLE]: "durable", [COMMIT]: "commit", [APPLY]: "apply" };
   for (const kind of [DURABLE, COMMIT, APPLY]) {
     const line = lane.lines[kind];
@@ -329,7 +341,7 @@ function drawWatermarks(lane) {
 
 function drawFlow(lane, flow) {
   const first = flow.events[0], end = flow.events[flow.events.length - 1];
-  const x = xOf(first), y = lane.y + 9 + flow.row * 9;
+  const x = xOf(first), y = rowOf(lane, flow);
   if (xOf(end) < GUTTER || x > width) return;
   pen.globalAlpha = cone ? 0.12 : found.size ? 0.2 : 0.7;
   pen.strokeStyle = flow.isOurs ? colours["packet-out"] : colours["packet-in"];
@@ -366,14 +378,14 @@ function drawArrow({ from, to, kind }) {
   const x = xOf(from), y = yOf(from), end = xOf(to), low = yOf(to);
   if (Math.max(x, end) < GUTTER || Math.min(x, end) > width) return;
   const alpha = Math.min(strength(from), strength(to));
-  pen.globalAlpha = alpha === 1 ? (cone ? 1 : 0.75) : alpha;
+  pen.globalAlpha = alpha < 1 ? alpha * crowd : cone ? 1 : kind === "message" || kind === "packet" ? 0.8 * crowd : 0.9 * Math.sqrt(crowd);
   const plain = kind === "twice" ? colours.twice : kind === "drop" ? colours.bad : kind === "packet" ? (from.lane > to.lane ? colours["packet-out"] : colours["packet-in"]) : colours.message;
   pen.strokeStyle = pen.fillStyle = alpha === 1 && cone ? tint(to === cone.event ? from : to, plain) : plain;
   let tipX = end, tipY = low;
   if (kind === "drop") {
     pen.setLineDash([4, 3]);
     const target = lanes.find((lane) => lane.id === from.a);
-    if (to.lane === from.lane && target) { tipY = (y + target.y + 30) / 2; tipX = end + 6; } else { tipX = x + (end - x) * 0.8; tipY = y + (low - y) * 0.8; }
+    if (to.lane === from.lane && target) { tipY = (y + baseline(target)) / 2; tipX = end + 6; } else { tipX = x + (end - x) * 0.8; tipY = y + (low - y) * 0.8; }
   }
   pen.beginPath(); pen.moveTo(x, y); pen.lineTo(tipX, tipY); pen.stroke();
   pen.setLineDash([]);
@@ -404,7 +416,7 @@ function drawEvent(event) {
     pen.fillText(glyph, x, y);
     pen.font = "11px system-ui, 'Liberation Sans', sans-serif";
   } else if (event.kind === COMMIT || event.kind === APPLY || event.kind === DURABLE) {
-    if (cone && strength(event) === 1) { pen.fillStyle = tint(event, colours.ink); pen.fillRect(x - 1, lane.y + lane.h - 40, 2, 36); }
+    if (cone && strength(event) === 1) { pen.fillStyle = tint(event, colours.ink); pen.fillRect(x - 1, baseline(lane) + 22, 2, lane.y + lane.h - baseline(lane) - 26); }
   } else if (event.kind === ROLE) {
     pen.fillStyle = tint(event, colours.soft);
     pen.fillRect(x - 0.75, lane.y + 3, 1.5, 22);
@@ -417,7 +429,7 @@ function drawEvent(event) {
 }
 
 function drawViolation(height) {
-  const x = xOf(violation), y = yOf(violation);
+  const x = xOf(violation), y = yOf(violation.lane ? violation : violation.causes[0] || violation);
   pen.strokeStyle = pen.fillStyle = colours.bad;
   pen.lineWidth = 1.5;
   pen.setLineDash([6, 4]); pen.beginPath(); pen.moveTo(x, AXIS); pen.lineTo(x, height); pen.stroke(); pen.setLineDash([]);
@@ -425,11 +437,11 @@ function drawViolation(height) {
   for (let at = 0; at < 16; at++) pen.lineTo(x + (at % 2 ? 4.5 : 10) * Math.cos((at * Math.PI) / 8), y + (at % 2 ? 4.5 : 10) * Math.sin((at * Math.PI) / 8));
   pen.fill();
   pen.lineWidth = 1;
-  const label = data.law, wide = pen.measureText(label).width + 12;
-  pen.fillRect(x - wide / 2, AXIS - 20, wide, 18);
+  const label = data.law, wide = pen.measureText(label).width + 12, middle = Math.min(x, width - wide / 2);
+  pen.fillRect(middle - wide / 2, AXIS - 20, wide, 18);
   pen.fillStyle = colours.sheet;
   pen.textAlign = "center";
-  pen.fillText(label, x, AXIS - 11);
+  pen.fillText(label, middle, AXIS - 11);
 }
 
 function drawNames() {
@@ -441,12 +453,12 @@ function drawNames() {
   for (const lane of lanes) {
     pen.fillStyle = colours.ink;
     pen.font = (isNode(lane) ? "600 " : "") + "13px system-ui, 'Liberation Sans', sans-serif";
-    pen.fillText(lane.name, GUTTER - 12, lane.y + (isNode(lane) ? 30 : lane.h / 2));
+    pen.fillText(lane.name, GUTTER - 12, baseline(lane));
     if (isNode(lane) && Object.keys(lane.lines).length) {
       pen.font = "10px system-ui, 'Liberation Sans', sans-serif";
       [["durable", 0], ["commit", 11], ["applied", 22]].forEach(([name, down]) => {
         pen.fillStyle = colours[name === "applied" ? "apply" : name];
-        pen.fillText(name, GUTTER - 12, lane.y + 56 + down);
+        pen.fillText(name, GUTTER - 12, baseline(lane) + 26 + down);
       });
     }
   }
@@ -526,7 +538,7 @@ function select(event) {
 
 function reveal(event) {
   const span = view[1] - view[0], at = place(event);
-  if (at < view[0] + span * 0.05 || at > view[1] - span * 0.05) view = [at - span / 2, at + span / 2];
+  if (at < view[0] || at > view[1]) move(at - span / 2, span);
   const lane = lanes[event.lane], box = $("scroll");
   if (lane.y < box.scrollTop || lane.y + lane.h > box.scrollTop + box.clientHeight) box.scrollTop = lane.y - box.clientHeight / 2;
   redraw();
@@ -622,7 +634,7 @@ function find(text) {
 }
 function toViolation() {
   const event = violation || lastEvent, before = [...coneOf(event).before].sort((one, two) => one.at - two.at);
-  const from = before.length ? before[Math.max(0, before.length - 60)] : events[0];
+  const from = before.length ? before[Math.max(0, before.length - 24)] : events[0];
   const span = Math.max((place(event) - place(from)) * 1.25, isEven ? 12 : 2000);
   move(place(event) - span * 0.88, span);
   select(event);
@@ -676,7 +688,7 @@ for (const [sign, text] of [
   ['<line x1="0" y1="3" x2="24" y2="10" stroke="var(--bad)" stroke-dasharray="4 3"/><path d="M22 8l5 5m0-5l-5 5" stroke="var(--bad)"/>', "lost"],
   ['<line x1="0" y1="3" x2="26" y2="11" stroke="var(--twice)"/><path d="M28 11.6l-6.5.2 2-4.6z" fill="var(--twice)"/>', "delivered once more"],
   ['<rect width="28" height="12" y="1" fill="hsl(272 62% 55%)"/>', "leader; a colour is a term"],
-  ['<rect width="28" height="6" y="4" fill="var(--sync)"/>', "fsync; red: failed, dashed: lost"],
+  ['<rect width="28" height="6" y="4" fill="var(--sync)"/>', "fsync; red: failed, dashed: never ended"],
   ['<path d="M0 12h9V8h9V3h10" fill="none" stroke="var(--durable)" stroke-width="1.5"/>', "durable, commit and applied index"],
   ['<line x1="0" y1="7" x2="28" y2="7" stroke="var(--packet-out)" stroke-width="2"/><circle cx="2" cy="7" r="3" fill="var(--packet-out)"/><circle cx="27" cy="7" r="3" fill="var(--packet-out)"/>', "packets of one packet id, begun by the client"],
   ['<line x1="0" y1="7" x2="28" y2="7" stroke="var(--packet-in)" stroke-width="2" stroke-dasharray="3 3"/><circle cx="2" cy="7" r="3" fill="var(--packet-in)"/>', "begun by the server; dashed: not completed"],
