@@ -56,6 +56,9 @@ class DeliveryOracle:
         kind = self._kind(session, message, packet, possible)
         if kind == RETAINED:
             self._check_answer(session, message, packet, possible)
+        elif kind == EITHER:
+            session.seen[message.key] = None
+            session.owed.pop(message.key, None)
         elif kind == LIVE:
             self._check_subscriptions(session, message, packet, version, possible)
             self._check_count(session, message, packet)

@@ -137,7 +137,7 @@ class Promises:
                 f"{message} was acknowledged with reason code 0x10, no matching subscribers",
             )
         for session in owing:
-            if message.expiry_s == NO_EXPIRY and not session.share_group and message.key not in session.delivered:
+            if message.expiry_s == NO_EXPIRY and not session.share_group and not session.has_got(message.key):
                 session.owed[message.key] = message
 
     # -- sessions ---------------------------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ def _surely_asked(standing: Standing) -> bool:
         and standing.granted not in (NOT_GRANTED, QOS_0)
         and standing.subscription.retain_handling == 0
         and not standing.subscription.retain_as_published
+        and not standing.subscription.no_local  # Whether it is about retained messages too, 3.8.3.1 does not say.
     )
 
 

@@ -73,6 +73,7 @@ class Session:
     delivered: dict[bytes, Received] = field(default_factory=dict)
     last_number: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
     owed: dict[bytes, Published] = field(default_factory=dict)
+    seen: dict[bytes, None] = field(default_factory=dict)  # came, and nobody can tell why
     retained: dict[bytes, int] = field(default_factory=dict)  # how often it came in answer to a SUBSCRIBE
     _by_topic: dict[str, list[Standing]] = field(default_factory=dict)
 
@@ -135,6 +136,7 @@ class Session:
         self.last_number = {}
         self.owed = {}
         self.retained = {}
+        self.seen = {}
         self.is_known = False
         self._by_topic = {}
 
@@ -170,6 +172,10 @@ class Session:
             ):
                 return standing
         return None
+
+    def has_got(self, key: bytes) -> bool:
+        """The message came, or may have come, as what it was when it was published."""
+        return key in self.delivered or key in self.seen
 
     def groups(self) -> list[str]:
         """The groups of its Shared Subscriptions, that may stand."""

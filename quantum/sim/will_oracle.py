@@ -133,7 +133,7 @@ class WillOracle:
                 continue
             for session in sessions:
                 message = will.message
-                if session.client_id == message.publisher or session.has_left or message.key in session.delivered:
+                if session.client_id == message.publisher or session.has_left or session.has_got(message.key):
                     continue
                 standing = session.owing(message)
                 if standing is not None and standing.begin < message.sent_at:

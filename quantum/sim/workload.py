@@ -9,9 +9,9 @@ from typing import Final, final
 
 from quantum.core.mqtt.packets import V5, V311, Subscription
 from quantum.core.prng import Prng
-from quantum.sim.clients import CONNECTING, OFFLINE, Client, ClientPlan
+from quantum.sim.client_plan import NEVER_S, ClientPlan
+from quantum.sim.clients import CONNECTING, OFFLINE, ONLINE, Client
 
-NEVER_S: Final = 0xFFFFFFFF
 CONNACK_TIMEOUT_MS: Final = 4_000
 ANSWER_TIMEOUT_MS: Final = 8_000
 PING_MS: Final = 1_000  # of silence, before a quiet client asks whether the server is there
@@ -29,6 +29,9 @@ TAKE_OVER: Final = 6
 PING: Final = 7
 START_CLEAN: Final = 8
 IDLE: Final = 9
+DISCONNECT_WITH_WILL: Final = 10
+BREAK_PROTOCOL: Final = 11
+ACTION_COUNT: Final = 12
 
 
 @final
@@ -44,6 +47,13 @@ class WorkloadOptions:
     has_wills: bool = True
     has_expiry: bool = False
     payload_bytes_max: int = 64
+    retained_topic_count: int = 3  # shared by all who write them
+    has_options: bool = False  # Subscription Options and Subscription Identifiers
+    has_aliases: bool = False
+    has_properties: bool = False
+    has_packet_limits: bool = False
+    has_broken_bytes: bool = False
+    group_count: int = 1  # of shared groups
 
 
 def draw_workload(prng: Prng, is_lite: bool) -> WorkloadOptions:
@@ -57,6 +67,13 @@ def draw_workload(prng: Prng, is_lite: bool) -> WorkloadOptions:
         has_wills=prng.chance(1, 2),
         has_expiry=prng.chance(1, 3),
         payload_bytes_max=(16, 100, 3000)[prng.choice_index([4, 4, 1])],
+        retained_topic_count=prng.between(1, 5),
+        has_options=prng.chance(1, 2),
+        has_aliases=prng.chance(1, 3),
+        has_properties=prng.chance(1, 3),
+        has_packet_limits=prng.chance(1, 5),
+        has_broken_bytes=prng.chance(1, 4),
+        group_count=prng.between(1, 2),
     )
 
 
@@ -64,38 +81,47 @@ def draw_plans(prng: Prng, options: WorkloadOptions) -> list[ClientPlan]:
     """The clients: a monitor that owes itself everything, perhaps a shared group, and the rest."""
     plans = [_draw_plan(prng.stream(f"plan {number}"), options, number) for number in range(options.client_count)]
     monitor = plans[0]
-    monitor.client_id = "monitor"
-    monitor.is_persistent = True
-    monitor.expiry_s = NEVER_S
-    monitor.has_will = False
-    monitor.subscriptions = [Subscription("#", prng.between(1, 2))]
-    monitor.share_group = ""
-    monitor.topics = []
-    monitor.retained_topics = []
-    monitor.action_weights = [0, 0, 0, 0, prng.below(2), prng.below(3), prng.below(2), 1, 0, 20]
-    for number in range(options.member_count):
+    _make_reader(monitor, prng, "monitor", [Subscription("#", prng.between(1, 2))])
+    for number in range(options.member_count * options.group_count):
+        group = "gh"[number % options.group_count]
         member = _draw_plan(prng.stream(f"member {number}"), options, len(plans))
-        member.client_id = f"member-{number}"
-        member.is_persistent = True
-        member.expiry_s = NEVER_S
-        member.share_group = "g"
-        member.subscriptions = [Subscription("$share/g/s/#", prng.between(1, 2))]
-        member.topics = []
-        member.retained_topics = []
-        member.action_weights = [0, 0, 0, 0, prng.below(2), prng.below(3), prng.below(2), 1, 0, 20]
+        _make_reader(member, prng, f"member-{number}", [Subscription(f"$share/{group}/s/#", prng.between(1, 2))])
+        member.share_group = group
+        member.action_weights[RESUBSCRIBE] = member.action_weights[UNSUBSCRIBE] = int(prng.chance(1, 4))
         plans.append(member)
     return plans
+
+
+def _make_reader(plan: ClientPlan, prng: Prng, client_id: str, subscriptions: list[Subscription]) -> None:
+    """A client that only subscribes, and whose session never ends."""
+    plan.client_id = client_id
+    plan.is_persistent = True
+    plan.expiry_s = NEVER_S
+    plan.has_will = False
+    plan.subscriptions = subscriptions
+    plan.subscription_ids = []
+    plan.packet_bytes_max = 0
+    plan.topics = []
+    plan.retained_topics = []
+    plan.action_weights = [0] * ACTION_COUNT
+    plan.action_weights[DISCONNECT] = prng.below(2)
+    plan.action_weights[DROP] = prng.below(3)
+    plan.action_weights[TAKE_OVER] = prng.below(2)
+    plan.action_weights[PING] = 1
+    plan.action_weights[IDLE] = 20
 
 
 def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
     version = V5 if prng.chance(2, 3) else V311
     is_persistent = prng.chance(2, 3)
     is_short = version == V5 and options.has_expiry and prng.chance(1, 3)
-    filters = ["t/#", "t/+", *(f"t/{topic}" for topic in range(options.topic_count)), "r/#", "will/#"]
+    filters = ["t/#", "t/+", *(f"t/{topic}" for topic in range(options.topic_count)), "r/#", "r/1", "will/#"]
     chosen = [filters[at] for at in prng.permutation(len(filters))[: prng.below(4)]]
     topics = [f"t/{topic}" for topic in range(options.topic_count)]
     if options.member_count:
         topics += [f"s/{topic}" for topic in range(2)]
+    has_options = options.has_options and version == V5
+    retained = [f"r/{topic}" for topic in range(options.retained_topic_count)]
     return ClientPlan(
         number=number,
         client_id=f"client-{number}",
@@ -105,29 +131,48 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
         keep_alive_s=prng.between(3, 30),
         receive_maximum=(1, 3, 20, 65535)[prng.below(4)],
         share_group="",
-        subscriptions=[Subscription(topic_filter, prng.below(3)) for topic_filter in chosen],
+        subscriptions=[_draw_subscription(prng, topic_filter, has_options) for topic_filter in chosen],
+        subscription_ids=[prng.below(4) if has_options else 0 for _ in chosen],
         topics=topics,
-        retained_topics=[f"r/{number}/{topic}" for topic in range(prng.below(3))],
+        retained_topics=[retained[at] for at in prng.permutation(len(retained))[: prng.below(3)]],
         has_will=options.has_wills and prng.chance(1, 2),
-        will_delay_s=prng.between(1, 3) if version == V5 and prng.chance(1, 4) else 0,
+        will_delay_s=prng.between(1, 3) if version == V5 and prng.chance(1, 3) else 0,
+        will_qos=prng.between(1, 2),
+        is_will_retained=prng.chance(1, 4),
         qos_weights=[prng.below(3), 1 + prng.below(4), 1 + prng.below(4)],
-        action_weights=[
-            20,
-            prng.below(8),
-            prng.below(3),
-            prng.below(3),
-            prng.below(3),
-            prng.below(3),
-            prng.below(3),
-            1,
-            prng.below(2),
-            prng.below(20),
-        ],
+        action_weights=_draw_weights(prng, options, version),
         think_us_max=20_000 + prng.below(options.think_us_max),
         ack_delay_share=(0, 10, 60)[prng.below(3)],
         window=prng.between(1, 12),
         expiry_share=50 if options.has_expiry else 0,
         payload_bytes_max=options.payload_bytes_max,
+        packet_bytes_max=prng.between(100, 1500) if version == V5 and options.has_packet_limits else 0,
+        alias_max=prng.below(4) if version == V5 and options.has_aliases else 0,
+        alias_share=prng.below(100) if options.has_aliases else 0,
+        properties_share=prng.below(100) if options.has_properties else 0,
+        retained_share=prng.between(5, 50),
+    )
+
+
+def _draw_weights(prng: Prng, options: WorkloadOptions, version: int) -> list[int]:
+    weights = [20, *(prng.below(bound) for bound in (8, 3, 3, 3, 3, 3)), 1, prng.below(2), prng.below(20), 0, 0]
+    if version == V5:
+        weights[DISCONNECT_WITH_WILL] = prng.below(2)
+    if options.has_broken_bytes:
+        weights[BREAK_PROTOCOL] = prng.below(2)
+    return weights
+
+
+def _draw_subscription(prng: Prng, topic_filter: str, has_options: bool) -> Subscription:
+    qos = prng.below(3)
+    if not has_options:
+        return Subscription(topic_filter, qos)
+    return Subscription(
+        topic_filter,
+        qos,
+        no_local=prng.chance(1, 4),
+        retain_as_published=prng.chance(1, 4),
+        retain_handling=prng.choice_index([4, 1, 1]),
     )
 
 
@@ -185,6 +230,8 @@ class Behaviour:
             client.leave()
             return b""
         client.release_acks()
+        if client.has_old_link and client.state == ONLINE:
+            client.publish_on_old_link()
         if client.state == OFFLINE:
             if self.is_quiet or self._prng.below(self._offline_weight + 1) == 0:
                 client.connect(clean_start=False)
@@ -237,6 +284,10 @@ class Behaviour:
             client.connect(clean_start=False)
         elif action == START_CLEAN:
             client.connect(clean_start=True)
+        elif action == DISCONNECT_WITH_WILL:
+            client.disconnect_with_will()
+        elif action == BREAK_PROTOCOL:
+            client.send_broken_bytes()
         elif action == PING:
             client.ping()
         return b""
