@@ -270,10 +270,8 @@ class Model:
             session.client_id,
             self._deadline(will.message_expiry_s),
         )
-        if message.retain:
-            if self._refuses_retained(message):
-                return  # refused like any other PUBLISH; there is only nobody to tell
-            self._retain(message)
+        if message.retain and not self._refuses_retained(message):
+            self._retain(message)  # else there is nobody to refuse it to, and it must be published. [MQTT-3.1.2-8]
         self._route(message)
 
     def _end(self, session: SessionModel) -> None:

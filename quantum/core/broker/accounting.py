@@ -1,8 +1,8 @@
 """The ledger of one partition (law CONSERVE): every publish and every copy of a message is in exactly one column.
 
-Publishes: accepted, or refused with a cause. Copies: created = queued + in flight + delivered + expired + dropped with
-a cause. A copy handed to an edge for an ephemeral session, or sent with QoS 0, counts as delivered here; what becomes
-of it then stands in the edge's ledger.
+Publishes: accepted, or refused with a cause; of those accepted, some asked to be retained and were not. Copies: created =
+queued + in flight + delivered + expired + dropped with a cause. A copy handed to an edge for an ephemeral session, or
+sent with QoS 0, counts as delivered here; what becomes of it then stands in the edge's ledger.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Accounting:
     accepted: int  # publishes; the number of the newest message
     duplicates: int  # QoS 2 publishes received again while their exchange was open
     refused: dict[int, int]  # publishes by Cause.number
+    unretained: dict[int, int]  # accepted publishes by Cause.number
     created: int  # copies
     delivered: int
     expired: int
@@ -33,6 +34,7 @@ class Accounting:
         self.accepted = 0
         self.duplicates = 0
         self.refused = {}
+        self.unretained = {}
         self.created = 0
         self.delivered = 0
         self.expired = 0
@@ -44,6 +46,10 @@ class Accounting:
     def refuse(self, cause: Cause) -> None:
         """A publish was refused."""
         self.refused[cause.number] = self.refused.get(cause.number, 0) + 1
+
+    def leave_unretained(self, cause: Cause) -> None:
+        """A publish was accepted and delivered, and not retained."""
+        self.unretained[cause.number] = self.unretained.get(cause.number, 0) + 1
 
     def drop(self, cause_number: int) -> None:
         """A copy was dropped."""
@@ -60,6 +66,7 @@ class Accounting:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "refused": _by_cause_id(self.refused),
+            "unretained": _by_cause_id(self.unretained),
             "created": self.created,
             "delivered": self.delivered,
             "queued": self.queued,
@@ -77,6 +84,7 @@ class Accounting:
             self.delivered,
             self.expired,
             sorted(self.dropped.items()),
+            sorted(self.unretained.items()),
         )
 
     def restore_row(self, row: tuple[Any, ...]) -> None:
@@ -88,6 +96,7 @@ class Accounting:
         self.delivered = row[4]
         self.expired = row[5]
         self.dropped = dict(row[6])
+        self.unretained = dict(row[7])
 
 
 def _by_cause_id(counts: dict[int, int]) -> dict[str, int]:

@@ -170,8 +170,8 @@ def drop_all(partition: Partition, session: Session) -> list[Copy]:
     """The session ends: drop what it was owed, and return what another member of a shared group is given instead.
 
     That is what was never sent, and QoS 1 that was never acknowledged (4.8.2); QoS 2 that is being sent stays with the
-    member it was chosen for, and is lost with it [MQTT-4.8.2-5]. The copies returned are in no column of the ledger until the caller
-    finds one for them.
+    member it was chosen for, and is lost with it [MQTT-4.8.2-5]. The copies returned are in no column of the ledger
+    until the caller finds one for them.
     """
     accounting = partition.accounting
     orphans: list[Copy] = []

@@ -52,7 +52,7 @@ class Partition:
         "subscriptions",
     )
 
-    def __init__(self, cutter: BucketCutter) -> None:
+    def __init__(self, cutter: BucketCutter, route_number: int) -> None:
         self.cutter = cutter
         self.has_policy = False  # whether the log set one
         self.policy = SetPolicy(
@@ -70,7 +70,7 @@ class Partition:
         self.sessions: dict[str, Session] = {}  # by Client Identifier
         self.session_buckets: list[dict[str, Session]] = [{} for _ in range(SESSION_BUCKETS)]
         self.connected_count = 0
-        self.subscriptions = Subscriptions()
+        self.subscriptions = Subscriptions(route_number)
         self.retained = Retained()
         self.retained_buckets: list[dict[str, None]] = [{} for _ in range(RETAINED_BUCKETS)]  # Topic Names
         self.deadlines = Deadlines()

@@ -32,7 +32,7 @@ def publish_message(partition: Partition, effects: Effects, command: PublishMess
         partition.accounting.duplicates += 1
         return 0  # The first one was accepted; this is its retransmission [MQTT-4.3.3-10].
     if message.retain:
-        cause = retained_limit(partition, message)
+        cause = _retained_limit(partition, message)
         if cause is not None:
             return _refuse(partition, cause)
     if packet_id:
@@ -54,7 +54,7 @@ def release_message(partition: Partition, command: ReleaseMessage) -> Result:
 
 
 def accept(partition: Partition, effects: Effects, message: Message) -> int:
-    """Number a message that no limit refuses, keep it if it is to be retained, and deliver it. 0x00 or 0x10."""
+    """Number a message, keep it if it is to be retained, and deliver it. 0x00 or 0x10."""
     accounting = partition.accounting
     accounting.accepted += 1
     message.number = accounting.accepted
@@ -69,12 +69,6 @@ def accept(partition: Partition, effects: Effects, message: Message) -> int:
         accounting.delivered += fanout.ephemeral_count
         return 0
     return _deliver(partition, effects, message, fanout)
-
-
-def retained_limit(partition: Partition, message: Message) -> Cause | None:
-    """Which limit retaining `message` would break."""
-    policy = partition.policy
-    return partition.retained.limit(message, policy.retained_messages_max, policy.retained_bytes_max)
 
 
 def forget_retained(partition: Partition, topic_name: str) -> None:
@@ -101,10 +95,20 @@ def _refuse(partition: Partition, cause: Cause) -> Refused:
     return Refused(cause)
 
 
+def _retained_limit(partition: Partition, message: Message) -> Cause | None:
+    policy = partition.policy
+    return partition.retained.limit(message, policy.retained_messages_max, policy.retained_bytes_max)
+
+
 def _retain(partition: Partition, message: Message) -> None:
     topic_name = message.topic_name
     if not message.payload:
         forget_retained(partition, topic_name)
+        return
+    cause = _retained_limit(partition, message)
+    if cause is not None:
+        # A will: there is nobody to refuse it to, and those who listen must hear it [MQTT-3.1.2-8].
+        partition.accounting.leave_unretained(cause)
         return
     partition.put_retained(message)
     if message.deadline_ms:

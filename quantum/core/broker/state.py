@@ -44,7 +44,7 @@ class BrokerState:
     def __init__(self) -> None:
         self.bucket_count = BUCKET_COUNT
         self.cutter = BucketCutter(self.encode_bucket)
-        self._partition = Partition(self.cutter)
+        self._partition = Partition(self.cutter, 0)
         self._cursors: dict[str, str] = {}  # between `decode_bucket` and `on_restored`
 
     def apply(self, index: int, data: bytes, decoded: object) -> Effects:
@@ -81,6 +81,12 @@ class BrokerState:
     def decode_bucket(self, number: int, data: bytes) -> None:
         cursors = buckets.decode_bucket(self._partition, number, data)
         self._cursors.update(cursors)
+
+    def reset(self) -> None:
+        self.cutter.abandon()
+        # Routes go on being numbered, so that whoever keeps what follows from one is not misled.
+        self._partition = Partition(self.cutter, self._partition.subscriptions.route_number)
+        self._cursors = {}
 
     def on_restored(self) -> None:
         buckets.rebuild(self._partition, self._cursors)

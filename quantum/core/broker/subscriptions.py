@@ -101,12 +101,17 @@ class Subscriptions:
         "_fanouts_max",
         "_kept_receivers",
         "_root",
-        "_route_number",
         "count",
         "groups",
+        "route_number",
     )
 
-    def __init__(self, fanouts_max: int = FANOUTS_MAX, fanout_receivers_max: int = FANOUT_RECEIVERS_MAX) -> None:
+    def __init__(
+        self,
+        route_number: int = 0,
+        fanouts_max: int = FANOUTS_MAX,
+        fanout_receivers_max: int = FANOUT_RECEIVERS_MAX,
+    ) -> None:
         self._fanouts_max = fanouts_max
         self._fanout_receivers_max = fanout_receivers_max
         self.count = 0
@@ -115,7 +120,7 @@ class Subscriptions:
         self._root = _Node()
         self._fanouts: dict[str, Fanout] = {}
         self._kept_receivers = 0
-        self._route_number = 0
+        self.route_number = route_number  # of the newest route
 
     # The hot path: one look-up.
 
@@ -292,8 +297,8 @@ class Subscriptions:
         return leaves
 
     def _new_route(self, receivers: tuple[Receiver, ...], replicated: tuple[Receiver, ...]) -> Route:
-        self._route_number += 1
-        return Route(self._route_number, receivers, replicated, False)
+        self.route_number += 1
+        return Route(self.route_number, receivers, replicated, False)
 
 
 def has_wildcard(topic_filter: str) -> bool:

@@ -4,7 +4,7 @@ from quantum.core.broker.effects import Effects
 from quantum.core.broker.expiry import WILL_DELAY
 from quantum.core.broker.message import Message
 from quantum.core.broker.partition import Partition
-from quantum.core.broker.publishing import accept, retained_limit
+from quantum.core.broker.publishing import accept
 from quantum.core.broker.session import Session
 
 
@@ -23,11 +23,6 @@ def publish_will(partition: Partition, effects: Effects, session: Session) -> No
         will.message_expiry_s,
         session.client_id,
     )
-    if message.retain:
-        cause = retained_limit(partition, message)
-        if cause is not None:
-            partition.accounting.refuse(cause)
-            return
     accept(partition, effects, message)
 
 

@@ -23,6 +23,8 @@ from quantum.core.causes import (
     SESSION_TAKEN_OVER,
     SLOW_READER,
     TOPIC_ALIAS_INVALID,
+    TOPIC_FILTER_INVALID,
+    TOPIC_NAME_INVALID,
     UNSUPPORTED_PROTOCOL_VERSION,
     Cause,
 )
@@ -67,6 +69,8 @@ CONNECTIONS_MARGIN: Final = 128  # connections above the maximum that are still 
 _CAUSE_OF: Final[dict[int, Cause]] = {
     0x81: MALFORMED_PACKET,
     0x84: UNSUPPORTED_PROTOCOL_VERSION,
+    0x8F: TOPIC_FILTER_INVALID,
+    0x90: TOPIC_NAME_INVALID,
     0x93: RECEIVE_MAXIMUM_EXCEEDED,
     0x94: TOPIC_ALIAS_INVALID,
     0x95: PACKET_TOO_LARGE,
@@ -199,7 +203,6 @@ class Edge:
         for connection in list(self.connections.values()):
             if connection.state in (OPENING, OPEN):
                 self._close_ended(connection, cause)
-        self.fanout.forget_routes()
 
     def on_applied(self, batch: Batch | None, effects: Effects) -> None:
         """An entry is committed, durable and applied here; `batch` is what this edge had proposed in it."""

@@ -96,10 +96,6 @@ class Fanout:
             del self.sessions[connection.client_id]
             self._targets.clear()
 
-    def forget_routes(self) -> None:
-        """The replica may begin anew, and number its routes from 1 again."""
-        self._targets.clear()
-
     def mark(self, connection: EdgeConnection) -> None:
         """Look at the connection at the end of this turn."""
         if not connection.is_dirty:

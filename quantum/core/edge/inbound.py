@@ -21,7 +21,6 @@ from quantum.core.causes import (
     CLIENT_REFUSED,
     PAYLOAD_FORMAT_INVALID,
     SHARED_NOT_SUPPORTED,
-    TOPIC_FILTER_INVALID,
     TOPIC_LEVELS_MAX,
     UNKNOWN_PACKET_ID,
     WILDCARD_NOT_SUPPORTED,
@@ -46,7 +45,7 @@ from quantum.core.edge.pending import (
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PublishRun
 from quantum.core.mqtt.encode import PUBCOMP_HEAD, PUBREC_HEAD, PUBREL_HEAD
-from quantum.core.mqtt.errors import MqttError, ProtocolError
+from quantum.core.mqtt.errors import ProtocolError
 from quantum.core.mqtt.packets import (
     PUBACK,
     PUBCOMP,
@@ -63,7 +62,7 @@ from quantum.core.mqtt.packets import (
     Unsubscribe,
 )
 from quantum.core.mqtt.properties import SUBSCRIPTION_IDENTIFIER
-from quantum.core.mqtt.topics import check_topic_filter, has_wildcard, parse_shared
+from quantum.core.mqtt.topics import has_wildcard, parse_shared
 from quantum.core.mqtt.wire import U16
 
 DECIDED_BY_LOG: Final = -1
@@ -90,7 +89,7 @@ class Inbound:
         the log, which they must not overtake (law ORDER)."""
         topic_name = run.topic_name
         cause: Cause | None = None
-        if topic_name[0] == "$" or len(topic_name) > self._config.topic_levels_max:
+        if topic_name[0] == "$" or len(topic_name) >= self._config.topic_levels_max:
             cause = name_refusal(topic_name, self._config.topic_levels_max)
         if cause is not None:
             self._causes.note(cause, connection.client_id, topic_name)
@@ -121,7 +120,7 @@ class Inbound:
         )
         cause: Cause | None = None
         topic_name = packet.topic_name
-        if topic_name[0] == "$" or len(topic_name) > config.topic_levels_max:
+        if topic_name[0] == "$" or len(topic_name) >= config.topic_levels_max:
             cause = name_refusal(topic_name, config.topic_levels_max)
         if cause is None and packet.properties and not _is_payload_as_promised(packet):
             cause = PAYLOAD_FORMAT_INVALID
@@ -321,16 +320,9 @@ class Inbound:
 
     def _subscription_refusal(self, subscription: Subscription) -> Cause | None:
         topic_filter = subscription.topic_filter
-        try:
-            check_topic_filter(topic_filter)
-            shared = parse_shared(topic_filter)
-        except MqttError:
-            return TOPIC_FILTER_INVALID
-        if shared is not None:
-            if subscription.no_local:
-                raise ProtocolError("No Local on a shared subscription", "MQTT-3.8.3-4")
-            if not self._config.shared_available:
-                return SHARED_NOT_SUPPORTED
+        shared = parse_shared(topic_filter)
+        if shared is not None and not self._config.shared_available:
+            return SHARED_NOT_SUPPORTED
         if not self._config.wildcard_available and has_wildcard(topic_filter):
             return WILDCARD_NOT_SUPPORTED
         levels = topic_filter if shared is None else shared[1]

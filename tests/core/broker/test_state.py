@@ -172,3 +172,20 @@ def test_a_publish_costs_microseconds() -> None:
         state.apply(3 + index, data[index], None)
     assert time.process_time() - began < 20_000 * 8e-6
     assert 20_000 == state.accounting["delivered"]
+
+
+def test_reset_forgets_everything_and_numbers_no_route_twice() -> None:
+    tape = _prepared()
+    empty = BrokerState().digest()
+    route = tape.state.route("t")
+    data = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    digest = tape.state.digest()
+    tape.state.cutter.begin(BUCKET_COUNT)
+    tape.state.reset()
+    assert empty == tape.state.digest()
+    assert not tape.state.cutter.is_cutting
+    for number in range(BUCKET_COUNT):
+        tape.state.decode_bucket(number, data[number])
+    tape.state.on_restored()
+    assert digest == tape.state.digest()
+    assert route.number < tape.state.route("t").number

@@ -231,7 +231,7 @@ def test_route_of_a_new_ephemeral_session_has_its_new_connection() -> None:
 
 @pytest.mark.parametrize(("fanouts_max", "receivers_max", "kept_max"), [(10, 1000, 10), (1000, 12, 6)])
 def test_kept_routes_are_bounded(fanouts_max: int, receivers_max: int, kept_max: int) -> None:
-    index = Subscriptions(fanouts_max, receivers_max)
+    index = Subscriptions(0, fanouts_max, receivers_max)
     for client_id in "ab":
         index.add(SubscriptionRecord(client_id, "#", 1, False, False, 0), 0)
     most = 0

@@ -147,12 +147,18 @@ def test_will_does_not_reach_the_session_it_ends() -> None:
     assert 0 == tape.count("created")
 
 
-def test_retained_will_over_the_limit_is_refused_in_the_ledger() -> None:
+def test_retained_will_over_the_limit_is_published_and_not_retained() -> None:
+    """[MQTT-3.1.2-8]"""
     tape = Tape(SetPolicy(10, 10, 10, 1000, 0, 1000))
+    tape.open("w")
+    tape.subscribe("w", Subscription("will", 1))
     tape.open("c", will=_will(retain=True))
     tape.cut("c")
-    assert 1 == tape.count("refused", "retained_messages_max")
-    assert 0 == tape.count("accepted")
+    assert [("gone", ("w",))] == tape.delivered()
+    assert 1 == tape.count("unretained", "retained_messages_max")
+    assert 1 == tape.count("accepted")
+    assert 0 == tape.state.counts()["retained_messages"]
+    assert tape.state.digest() == tape.restored().digest()
 
 
 def test_pending_will_survives_a_snapshot() -> None:

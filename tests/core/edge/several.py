@@ -13,6 +13,7 @@ from quantum.core.mqtt.decode import decode_packet
 from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.framer import Framer
 from quantum.core.mqtt.packets import V5, Connack, Connect, Packet, Suback, Subscribe, Subscription
+from quantum.core.mqtt.properties import Properties
 from quantum.core.prng import Prng
 
 
@@ -110,7 +111,7 @@ class Several:
         site = self.site_of[conn_id] = self.sites[number]
         site.edge.on_accepted(conn_id, "tcp", "peer", "")
         self.versions[conn_id] = version
-        properties = {17: expiry_s} if version == V5 and expiry_s else {}
+        properties: Properties = {17: expiry_s} if version == V5 and expiry_s else {}
         self.send(conn_id, Connect(version, client_id, clean, 0, properties=properties))
         if not site.is_held:
             first, *self.rest = self.take(conn_id)
@@ -119,7 +120,7 @@ class Several:
         return conn_id
 
     def subscribe(self, conn_id: int, *subscriptions: Subscription, subscription_id: int = 0) -> None:
-        properties = {11: [subscription_id]} if subscription_id else {}
+        properties: Properties = {11: [subscription_id]} if subscription_id else {}
         self.send(conn_id, Subscribe(1, list(subscriptions), properties))
         assert isinstance(self.take(conn_id)[0], Suback)
 
