@@ -657,12 +657,12 @@ document.addEventListener("keydown", (press) => {
 // -- begin ---------------------------------------------------------------------------------------------------------------
 
 const figure = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-$("title").textContent = `Seed ${data.seed}, ${data.profile}`;
-document.title = data.law ? `${data.law} broken by seed ${data.seed}` : `Seed ${data.seed}, ${data.profile}`;
+$("title").textContent = data.title;
+document.title = data.law ? `${data.law} broken by seed ${data.seed}` : data.title;
 $("verdict").textContent = data.law ? `${data.law} broken at ${timeText(data.at_us)}` : "clean";
 $("verdict").classList.add(data.law ? "bad" : "good");
-$("figures").textContent = [figure(lanes.filter(isNode).length, "node"), figure(lanes.filter(isClient).length, "client"), figure(data.faults, "fault"),
-  events.length < data.total ? `${events.length.toLocaleString("en")} of ${figure(data.total, "event")}` : figure(data.total, "event"), `trace ${data.digest.slice(0, 8)}`].join(" · ");
+$("figures").textContent = [figure(lanes.filter(isNode).length, "node"), figure(lanes.filter(isClient).length, "client"), data.faults && figure(data.faults, "fault"),
+  events.length < data.total ? `${events.length.toLocaleString("en")} of ${figure(data.total, "event")}` : figure(data.total, "event"), data.digest && `trace ${data.digest.slice(0, 8)}`].filter(Boolean).join(" · ");
 $("facts").hidden = !data.law;
 $("holds").textContent = data.holds;
 $("seen").textContent = data.seen;

@@ -34,14 +34,16 @@ _EVENT_BYTES: Final = 34  # a guess; halved chances until it fits
 _WHOLE_NODES: Final = (KILL, POWER, START, ROLE, FAULT, VIOLATION, MEMBERSHIP, SNAPSHOT)
 
 
-def page_of(scenario: Scenario, outcome: Outcome, history: History, again: str) -> str:
+def page_of(scenario: Scenario, outcome: Outcome, history: History, again: str, title: str = "") -> str:
     """The page, as HTML; `again` is the command line that makes the run again."""
     frame = _asset("page.html")
     script = _asset("page.js")
     room = PAGE_BYTES_MAX - len(frame.encode()) - len(script.encode())
     count = room // _EVENT_BYTES
     while True:
-        document = _document(scenario, outcome, history, again, _chosen(history.events, count))
+        document = _document(scenario, outcome, history, _chosen(history.events, count))
+        document["again"] = again
+        document["title"] = title or f"Seed {scenario.seed}, {scenario.profile}"
         # In a script element only "</" could end it; "<" never stands in a number.
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
         if len(text.encode()) <= room:
@@ -88,9 +90,7 @@ def _ancestors(events: list[HistoryEvent]) -> list[HistoryEvent]:
     return queue
 
 
-def _document(
-    scenario: Scenario, outcome: Outcome, history: History, again: str, events: list[HistoryEvent]
-) -> dict[str, Any]:
+def _document(scenario: Scenario, outcome: Outcome, history: History, events: list[HistoryEvent]) -> dict[str, Any]:
     """In columns, numbers and times as differences, each text once."""
     texts: dict[str, int] = {}
     lanes: dict[int, int] = {lane: at for at, lane in enumerate(_lanes(scenario, outcome, events))}
@@ -113,13 +113,11 @@ def _document(
     return {
         "version": quantum.__version__,
         "seed": str(scenario.seed),
-        "profile": scenario.profile,
         "law": outcome.law,
         "holds": outcome.facts[0],
         "seen": outcome.facts[1],
         "at_us": outcome.at_us,
         "digest": outcome.digest,
-        "again": again,
         "faults": len(ran.faults or []) or sum(1 for event in events if event.kind == FAULT and event.a != 2),
         "total": len(history.events) + history.forgotten_count,
         "kinds": KIND_NAMES,
