@@ -30,6 +30,10 @@ class StateMachine(Protocol):
         """Inverse of `encode_bucket`, on a machine that has applied nothing; buckets come in ascending order."""
         ...
 
+    def reset(self) -> None:
+        """Become a machine that has applied nothing; a snapshot being cut is given up."""
+        ...
+
     def on_restored(self) -> None:
         """All buckets are decoded: rebuild what is derived from them."""
         ...

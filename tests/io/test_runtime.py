@@ -104,7 +104,7 @@ def test_directory_of_a_newer_format_is_refused_untouched(node: BrokerProcess) -
     before = {path: path.read_bytes() for path in sorted(node.data_dir.rglob("*")) if path.is_file()}
     done = run("--data-dir", str(node.data_dir), "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0")
     assert 1 == done.returncode
-    assert "data of format 99, this version reads 1" in done.stderr
+    assert "data of format 99, this version reads 2" in done.stderr
     after = {path: path.read_bytes() for path in sorted(node.data_dir.rglob("*")) if path.is_file()}
     del before[node.data_dir / "lock"], after[node.data_dir / "lock"]
     assert before == after

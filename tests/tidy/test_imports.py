@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "causes",
     ),
     "node": ("*",),
-    "node.storage": ("wal", "snapshot", "group", "raft", "state_machine", "events", "causes", "node"),
+    "node.storage": ("wal", "snapshot", "group", "raft", "prng", "state_machine", "events", "causes", "node"),
 }
 NODE_NEVER = ("mqtt", "raft")  # node.py orders stages; it has no word of either language
 

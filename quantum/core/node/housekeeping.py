@@ -1,21 +1,48 @@
 """What keeps the disk bounded: segments made ahead of need, snapshots cut when the log grew, and both deleted in time.
 
 Everything here runs on the background lane and may stop at any point: a crash leaves the old or the new whole. A segment
-goes when every group has a snapshot beyond its last entry, oldest first and one at a time, so that no gap can appear.
+goes when every group has a snapshot beyond its last entry, oldest first and one at a time, so that no gap can appear. A
+snapshot that is being sent to a peer stays until it arrived.
 """
 
 from typing import Final, final
 
-from quantum.core.group import Group
+from quantum.core.group import Replica
+from quantum.core.node.snapshots import Snapshots
+from quantum.core.raft.membership import encode_membership
 from quantum.core.snapshot.chunks import SnapshotWriter
 from quantum.core.snapshot.manifest import Manifest, manifest_name, snapshot_of
-from quantum.core.wal.frame import SnapshotMark, encode_hard_state, encode_snapshot_mark
+from quantum.core.wal.frame import HardState, SnapshotMark, encode_hard_state, encode_snapshot_mark
 from quantum.core.wal.requests import CreateFile, DeleteFiles, DiskRequest, WriteFile
 from quantum.core.wal.segment import segment_name, segment_number
 from quantum.core.wal.writer import Writer
 
 # Request numbers of the background lane; those of the log lane count up from 1 and never get here.
 NUMBER_BASE: Final = 1 << 62
+NODE_MARKS: Final = 0  # the log's bookkeeping knows these frames as nobody's
+
+
+def mark_of(manifest: Manifest) -> SnapshotMark:
+    """What the log says of a snapshot that is durable."""
+    return SnapshotMark(manifest.group, manifest.index, manifest.term, manifest.digest(), manifest.membership)
+
+
+def files_of_snapshots(files: dict[str, int], kept_index: dict[int, int]) -> tuple[dict[int, list[str]], list[str]]:
+    """Files of each group's newest snapshot, and those that nobody needs."""
+    kept: dict[int, list[str]] = {}
+    old: list[str] = []
+    for name in files:
+        found = snapshot_of(name)
+        if found is not None:
+            if kept_index.get(found[0], 0) == found[1]:
+                kept.setdefault(found[0], []).append(name)
+            else:
+                old.append(name)
+    return kept, old
+
+
+def _files_of(manifest: Manifest) -> list[str]:
+    return [*[chunk.name for chunk in manifest.chunks], manifest_name(manifest.group, manifest.index)]
 
 
 @final
@@ -25,10 +52,15 @@ class Housekeeping:
     __slots__ = (
         "_created",
         "_deleting",
+        "_due",
         "_groups",
+        "_is_published",
         "_log_bytes",
         "_manifest",
-        "_mark_index",
+        "_manifests",
+        "_mark_sequence",
+        "_marked",
+        "_marks_waiting",
         "_number",
         "_old_files",
         "_requests",
@@ -37,21 +69,26 @@ class Housekeeping:
         "_snapshot_files",
         "_snapshot_group",
         "_snapshot_log_bytes",
+        "_transfers",
         "_waiting",
+        "_wanted",
         "_writer",
     )
 
     def __init__(
         self,
-        groups: dict[int, Group],
+        groups: dict[int, Replica],
         writer: Writer,
-        files: dict[str, int],
+        manifests: dict[int, Manifest],
+        files: tuple[dict[int, list[str]], list[str]],
+        transfers: Snapshots,
         snapshot_log_bytes: int,
         slice_bytes: int,
         replayed_bytes: int,
     ) -> None:
         self._groups = groups
         self._writer = writer
+        self._transfers = transfers
         self._snapshot_log_bytes = snapshot_log_bytes
         self._slice_bytes = slice_bytes
         self._requests: list[DiskRequest] = []
@@ -62,23 +99,20 @@ class Housekeeping:
         self._log_bytes = replayed_bytes  # what a boot would have to replay
         self._snapshot: SnapshotWriter | None = None
         self._snapshot_group = 0
-        self._manifest: Manifest | None = None
-        self._mark_index = 0  # the entry that is durable only after the snapshot's mark is
-        self._snapshot_files: dict[int, list[str]] = {}  # group → files of its newest snapshot
-        self._old_files: list[str] = []  # files nobody needs any more
-        for name in files:
-            found = snapshot_of(name)
-            if found is not None:
-                group = groups.get(found[0])
-                if group is not None and found[1] == group.snapshot_index:
-                    self._snapshot_files.setdefault(found[0], []).append(name)
-                else:
-                    self._old_files.append(name)
+        self._manifest: Manifest | None = None  # of the snapshot under way, once all chunks are durable
+        self._is_published = False  # the manifest is durable, the log does not say so yet
+        self._marked = False  # the log says so
+        self._mark_sequence = 0  # of the last mark
+        self._marks_waiting: dict[int, bool] = {}  # what of it is not durable yet, see `_mark`
+        self._manifests = manifests  # group → its newest snapshot
+        self._snapshot_files, self._old_files = files
+        self._wanted: dict[tuple[int, int], int] = {}  # (group, peer) → the index its snapshot must reach
+        self._due: dict[int, bool] = {}  # groups whose next snapshot is wanted soon
 
     @property
     def has_work(self) -> bool:
         """A slice can be cut now."""
-        return self._snapshot is not None and not self._waiting
+        return self._snapshot is not None and not self._waiting and self._manifest is None
 
     def on_written(self, size: int) -> None:
         """The log grew."""
@@ -94,13 +128,20 @@ class Housekeeping:
 
     def advance(self) -> None:
         """One step of whatever is under way, and the next thing when nothing is."""
+        for number, index in self._transfers.take_damaged():
+            self._on_damaged(number, index)
         if self._snapshot is None:
-            if self._log_bytes >= self._snapshot_log_bytes and self._manifest is None:
+            if self._due or self._log_bytes >= self._snapshot_log_bytes:
                 self._begin_snapshot()
         elif not self._waiting:
-            self._cut()
-        if self._manifest is not None and self._is_mark_durable():
-            self._finish_snapshot()
+            if self._manifest is None:
+                self._cut()
+            elif self._is_published and not self._marked:
+                if self._manifest.index < self._groups[self._manifest.group].snapshot_index:
+                    self._old_files += _files_of(self._manifest)  # A peer's was installed meanwhile.
+                    self._end_snapshot()
+                else:
+                    self._mark(self._manifest)
         if not self._deleting:
             self._delete()
 
@@ -108,13 +149,19 @@ class Housekeeping:
         """A background request ended."""
         created = self._created.pop(number, None)
         if created is not None:
-            self._writer.add_segment(*created)
+            self._writer.add_segment(created[0], created[1])
         elif number == self._deleting:
             self._deleting = 0
         elif number == self._waiting:
             self._waiting = 0
-            if self._manifest is not None and self._snapshot is not None:
-                self._mark(self._manifest)
+            self._is_published = self._manifest is not None
+
+    def on_durable(self, key: int, sequence: int) -> None:
+        """What `_mark` wrote under this key and sequence is durable."""
+        if self._marked and sequence == self._mark_sequence and self._manifest is not None:
+            self._marks_waiting.pop(key, None)
+            if not self._marks_waiting:
+                self._finish_snapshot(self._manifest)
 
     def take_requests(self) -> list[DiskRequest]:
         """Requests since the last call."""
@@ -126,17 +173,55 @@ class Housekeeping:
         self._number += 1
         return self._number
 
+    # -- snapshots for peers ----------------------------------------------------------------------------------------
+
+    def want(self, group: int, peer: int, index_min: int) -> None:
+        """A peer needs a snapshot at this index or a later one."""
+        self._wanted[(group, peer)] = index_min
+        manifest = self._manifests.get(group)
+        if manifest is None or manifest.index < index_min:
+            self._due[group] = True
+
+    def take_wanted(self) -> list[tuple[int, int, Manifest]]:
+        """(group, peer, snapshot) that can be sent."""
+        found: list[tuple[int, int, Manifest]] = []
+        for (group, peer), index_min in self._wanted.items():
+            manifest = self._manifests.get(group)
+            if manifest is not None and manifest.index >= index_min:
+                found.append((group, peer, manifest))
+        for group, peer, _ in found:
+            del self._wanted[(group, peer)]
+        return found
+
+    def on_installed(self, manifest: Manifest) -> None:
+        """A peer's snapshot is durable here and took the place of this disk's own."""
+        self._publish(manifest)
+
+    def _on_damaged(self, group: int, index: int) -> None:
+        """A snapshot of this disk cannot be read: another one takes its place, as long as the state is in memory."""
+        manifest = self._manifests.get(group)
+        if manifest is not None and manifest.index == index:
+            del self._manifests[group]
+            self._due[group] = True
+
     # -- snapshots --------------------------------------------------------------------------------------------------
 
     def _begin_snapshot(self) -> None:
-        """The group whose last snapshot lies furthest behind is cut next."""
-        group = max(self._groups.values(), key=lambda each: each.applied_index - each.snapshot_index)
-        self._log_bytes = 0
-        if group.applied_index == group.snapshot_index:
-            return
+        """The group that a peer waits for, or else the one whose last snapshot lies furthest behind, is cut next."""
+        if self._due:
+            group = self._groups[next(iter(self._due))]
+            del self._due[group.number]
+        else:
+            group = max(self._groups.values(), key=_behind)
+            self._log_bytes = 0
+            if group.applied_index == group.snapshot_index:
+                return
+        if group.applied_index == 0 or group.raft.snapshot_index_min:
+            return  # There is no state yet, or it is lost.
+        membership = encode_membership(group.raft.membership_at(group.applied_index))
         self._snapshot_group = group.number
         self._snapshot = SnapshotWriter(
-            group.machine, group.number, group.applied_index, group.applied_term, self._slice_bytes
+            group.machine, group.number, group.applied_index, group.applied_term, membership, self._slice_bytes
         )
 
     def _cut(self) -> None:
@@ -154,41 +239,61 @@ class Housekeeping:
         self._requests.append(WriteFile(self._waiting, name, manifest.encode()))
 
     def _mark(self, manifest: Manifest) -> None:
-        """The snapshot is published: say so in the log, with the hard state that the old segments take along."""
+        """The snapshot is published: say so in the log, with the hard states that the old segments take along.
+
+        The log reports groups by number; what the node itself waits for has keys of 0 and below, one for each hard state.
+        """
+        self._mark_sequence += 1
+        self._writer.add(encode_snapshot_mark(mark_of(manifest)), NODE_MARKS, 0, self._mark_sequence)
+        self._marks_waiting = {NODE_MARKS: True}
+        for number, group in self._groups.items():
+            raft = group.raft
+            state = HardState(number, raft.current_term, raft.voted_for, raft.doubt.is_tail_doubtful)
+            self._writer.add_hard_state(encode_hard_state(state), NODE_MARKS - number, self._mark_sequence)
+            self._marks_waiting[NODE_MARKS - number] = True
+        self._marked = True
+
+    def _finish_snapshot(self, manifest: Manifest) -> None:
+        self._end_snapshot()
+        group = self._groups[manifest.group]
+        if manifest.index < group.snapshot_index:
+            self._old_files += _files_of(manifest)
+            return
+        group.on_snapshot_durable(manifest.index)
+        self._publish(manifest)
+
+    def _publish(self, manifest: Manifest) -> None:
+        files = _files_of(manifest)
+        self._old_files += [name for name in self._snapshot_files.get(manifest.group, []) if name not in files]
+        self._snapshot_files[manifest.group] = files
+        self._manifests[manifest.group] = manifest
+
+    def abandon(self, group: int) -> None:
+        """The group's machine is about to become another one: the snapshot being cut from it is none."""
+        snapshot = self._snapshot
+        if snapshot is not None and self._snapshot_group == group and self._manifest is None:
+            snapshot.abandon()
+            self._old_files += snapshot.names()
+            self._end_snapshot()
+
+    def _end_snapshot(self) -> None:
         self._snapshot = None
-        group = self._groups[manifest.group]
-        mark = SnapshotMark(manifest.group, manifest.index, manifest.term, manifest.digest())
-        self._writer.add(encode_snapshot_mark(mark), 0, 0)
-        for each in self._groups.values():
-            self._writer.add(encode_hard_state(each.hard_state()), 0, 0)
-        # An entry behind the mark: when it is durable, so is the mark.
-        index, frame = group.propose_no_op()
-        self._writer.add(frame, group.number, index)
-        self._mark_index = index
-
-    def _is_mark_durable(self) -> bool:
-        return self._snapshot is None and self._groups[self._snapshot_group].raft.commit_index >= self._mark_index
-
-    def _finish_snapshot(self) -> None:
-        manifest = self._manifest
-        assert manifest is not None
         self._manifest = None
-        group = self._groups[manifest.group]
-        group.snapshot_index = manifest.index
-        self._old_files += self._snapshot_files.get(manifest.group, [])
-        files = [chunk.name for chunk in manifest.chunks]
-        self._snapshot_files[manifest.group] = [*files, manifest_name(manifest.group, manifest.index)]
+        self._waiting = 0
+        self._is_published = False
+        self._marked = False
 
     # -- deletion ---------------------------------------------------------------------------------------------------
 
     def _delete(self) -> None:
         if self._old_files:
             # The manifest first: without it the rest is no snapshot any more.
-            names = sorted(self._old_files, reverse=True)
-            self._old_files = []
-            self._deleting = self._next()
-            self._requests.append(DeleteFiles(self._deleting, names))
-            return
+            names = sorted([name for name in self._old_files if not self._is_pinned(name)], reverse=True)
+            if names:
+                self._old_files = [name for name in self._old_files if self._is_pinned(name)]
+                self._deleting = self._next()
+                self._requests.append(DeleteFiles(self._deleting, names))
+                return
         writer = self._writer
         oldest = writer.oldest_segment()
         if oldest >= writer.segment:
@@ -199,6 +304,14 @@ class Housekeeping:
         writer.remove_segment(oldest)
         self._deleting = self._next()
         self._requests.append(DeleteFiles(self._deleting, [segment_name(oldest)]))
+
+    def _is_pinned(self, name: str) -> bool:
+        found = snapshot_of(name)
+        return found is not None and self._transfers.is_pinned(found[0], found[1])
+
+
+def _behind(group: Replica) -> int:
+    return group.applied_index - group.snapshot_index
 
 
 assert segment_number(segment_name(7)) == 7

@@ -6,25 +6,37 @@ Wiring and addresses only: which room is told first, and where a result goes. No
 from typing import Final, final
 
 from quantum.core.admin.admin import Admin, NodeStatus
-from quantum.core.broker.commands import HOUSEKEEPING, Command, Entry, OpenEdge, encode_entry, stamped
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
-from quantum.core.causes import DISK_FAILED, NOT_READY, PENDING_MAX, SHUTTING_DOWN, TURN_BYTES_MAX
+from quantum.core.causes import (
+    DISK_FAILED,
+    EDGE_CLOSED,
+    NOT_READY,
+    PEER_ITEM_REFUSED,
+    PENDING_MAX,
+    SHUTTING_DOWN,
+    TURN_BYTES_MAX,
+)
 from quantum.core.edge.edge import Edge
-from quantum.core.edge.pending import Batch, Pending
+from quantum.core.edge.relay import EVERYBODY
 from quantum.core.events import Event
 from quantum.core.node.backlog import Backlog
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.inputs import Inputs
 from quantum.core.node.outputs import Outputs
-from quantum.core.node.storage import Storage
+from quantum.core.node.peer_frames import EPHEMERAL, FORWARD, FORWARD_STATE, PeerFrame
+from quantum.core.node.peers import Peers
+from quantum.core.node.presence import Presence
+from quantum.core.node.router import Router
+from quantum.core.node.stewardship import Stewardship
+from quantum.core.node.storage import Identity, Storage
 from quantum.core.prng import Prng
 
 PARTITION: Final = 1  # the group of the default tenant's one partition
-TIME_STEP_MS: Final = 1  # a due deadline is proposed at most once for each turn
+STOP_WAIT_MS: Final = 5_000  # for answers to what was received; without a leader they may never come
 
 RECOVERING: Final = 0
-OPENING: Final = 1  # the log is replayed; the edge announces itself in it
+OPENING: Final = 1  # this replica takes part; the edge announces itself in the log
 READY: Final = 2
 STOPPING: Final = 3
 STOPPED: Final = 4
@@ -40,33 +52,50 @@ class Node:
         "_backlog",
         "_config",
         "_edge",
-        "_goodbyes",
         "_is_started",
-        "_nonce",
+        "_now_ms",
         "_partition",
-        "_pending",
-        "_redecode",
+        "_peers",
+        "_presence",
+        "_router",
         "_state",
+        "_stewardship",
+        "_stop_at_ms",
         "_storage",
-        "_time_index",
         "_wall_ms",
     )
 
     def __init__(self, config: NodeConfig, seed: int) -> None:
         prng = Prng(seed)
         self._config = config
+        number = config.node_number
+        identity = Identity(config.identity.cluster_id, config.identity.node_id, number, config.voters)
+        nonce = prng.stream("edge nonce").u64()
         self._partition = BrokerState()
-        self._storage = Storage(config.identity, config.storage, {PARTITION: self._partition})
+        self._storage = Storage(
+            identity, config.storage, {PARTITION: self._partition}, config.raft, prng.stream("raft")
+        )
         self._edge = Edge(config.edge, self._partition, prng.stream("client ids"))
+        replica = self._storage.groups[PARTITION]
+        self._peers = Peers(number, nonce, self._edge.causes)
+        self._router = Router(
+            number,
+            nonce,
+            replica,
+            self._partition,
+            self._peers,
+            prng.stream("redecode"),
+            config.redecode_share,
+        )
+        timeout_ms = config.edge_timeout_ms
+        self._presence = Presence(number, replica, self._peers, timeout_ms)
+        self._stewardship = Stewardship(number, self._router, self._partition, self._peers, config.policy, timeout_ms)
         self._admin = Admin()
-        self._pending = Pending(config.edge.edge)
         self._backlog = Backlog()
-        self._redecode = prng.stream("redecode")
-        self._nonce = prng.stream("edge nonce").u64()
         self._state = RECOVERING
         self._is_started = False
-        self._goodbyes = False  # connections were told that the node stops
-        self._time_index = 0  # the entry that was proposed to let time pass
+        self._stop_at_ms = 0  # when waiting for the last answers ends
+        self._now_ms = 0
         self._wall_ms = 0
 
     @property
@@ -84,39 +113,89 @@ class Node:
         """The log, to be read only: by checkers and tools."""
         return self._storage
 
+    @property
+    def peers(self) -> Peers:
+        """The other nodes as this one knows them, to be read only: by checkers and tools."""
+        return self._peers
+
     def turn(self, inputs: Inputs, out: Outputs) -> None:
         """One pass over everything that happened. Fills `out`, which the driver has cleared."""
-        storage = self._storage
-        edge = self._edge
+        self._now_ms = inputs.now_ms
         self._wall_ms = inputs.wall_ms
+        storage = self._storage
         if not self._is_started:
             self._is_started = True
             storage.start()
         if self._state < STOPPED:
             if inputs.disk_done:
                 storage.on_disk_done(inputs.disk_done)
-            edge.on_clock(inputs.now_ms, inputs.wall_ms)
+            self._on_clocks(inputs)
+            for data in inputs.peer_frames:
+                self._on_peer_frame(data)
             self._on_applied()
             self._on_connections(inputs)
             if inputs.stopping and self._state < STOPPING:
                 self._state = STOPPING
+                self._stop_at_ms = inputs.now_ms + STOP_WAIT_MS
             self._advance()
-        wants_turn = self._finish(inputs, out)
+        wants_turn = self._finish(out)
         self._answer_admin(inputs, out)
         self._set_deadline(inputs, out, wants_turn)
 
     # -- in -------------------------------------------------------------------------------------------------------
 
+    def _on_clocks(self, inputs: Inputs) -> None:
+        self._peers.on_clock(inputs.now_ms)
+        self._router.on_clock(inputs.now_ms, inputs.wall_ms)
+        self._stewardship.on_clock(inputs.now_ms, inputs.wall_ms)
+        self._edge.on_clock(inputs.now_ms, inputs.wall_ms)
+        self._storage.on_clock(inputs.now_ms)
+
+    def _on_peer_frame(self, data: bytes) -> None:
+        frame = self._peers.on_frame(data)
+        if frame is None:
+            return
+        for lost in self._peers.take_lost():
+            self._storage.on_peer_lost(lost)
+        for item in frame.items:
+            if item.kind in (FORWARD, FORWARD_STATE, EPHEMERAL):
+                is_understood = item.group == PARTITION and self._on_edge_item(frame, item.kind, item.body)
+            else:
+                is_understood = self._storage.on_item(frame.sender, item)
+            if not is_understood:
+                self._edge.causes.count(PEER_ITEM_REFUSED, 1)
+
+    def _on_edge_item(self, frame: PeerFrame, kind: int, body: bytes) -> bool:
+        if kind == FORWARD:
+            return self._router.on_forward(frame.sender, body)
+        if kind == FORWARD_STATE:
+            return self._router.on_forward_state(frame.sender, body)
+        self._edge.on_ephemeral(frame.sender, frame.nonce, body)
+        return True
+
     def _on_applied(self) -> None:
+        edge = self._edge
+        router = self._router
+        if self._storage.installed:
+            # Effects were missed: whatever this node's connections were owed is owed to their next connections.
+            self._storage.installed = []
+            router.on_closed()
+            self._reopen()
         for _, effects in self._storage.take_applied():
             assert isinstance(effects, Effects)
-            if effects.index == self._time_index:
-                self._time_index = 0
-            for edge, incarnation, nonce in effects.edges_opened:
-                if edge == self._config.edge.edge and nonce == self._nonce:
-                    self._pending.open(incarnation)
-                    self._edge.on_edge_opened()
-            self._edge.on_applied(self._pending.take(effects), effects)
+            was_open = router.is_open
+            batch = router.on_applied(effects)
+            if was_open and not router.is_open:
+                self._reopen()
+            elif router.is_open and not was_open:
+                edge.on_edge_opened()
+            edge.on_applied(batch, effects)
+
+    def _reopen(self) -> None:
+        """This incarnation of the edge is over; the node opens the next."""
+        self._edge.on_edge_closed(EDGE_CLOSED)
+        if self._state == READY:
+            self._state = OPENING
 
     def _on_connections(self, inputs: Inputs) -> None:
         edge = self._edge
@@ -128,7 +207,7 @@ class Node:
             edge.on_unblocked(conn_id)
         backlog = self._backlog
         budget = self._config.turn_bytes_max
-        is_full = self._storage.pending_bytes > self._config.edge.pending_bytes_max
+        is_full = self._is_full()
         while len(backlog) and budget > 0 and not is_full:
             conn_id, data, reason = backlog.pop()
             if data is None:
@@ -149,56 +228,40 @@ class Node:
             else:
                 edge.on_closed(conn_id, reason)
 
+    def _is_full(self) -> bool:
+        return self._router.pending.size > self._config.edge.pending_bytes_max
+
     def _advance(self) -> None:
         """Move through the states of a node's life, and propose what this turn collected."""
         storage = self._storage
+        router = self._router
         if storage.failure:
             self._fail()
             return
-        if self._state == RECOVERING and storage.is_ready:
+        if self._state == RECOVERING and storage.is_serving:
             self._state = OPENING
-            if not self._partition.has_policy(self._config.policy):
-                self._propose_entry(Entry(self._wall_ms, HOUSEKEEPING, 0, 0, [self._config.policy]))
-            edge = self._config.edge.edge
-            incarnation = self._partition.edge_incarnation(edge) + 1
-            opening: list[Command] = [OpenEdge(edge, incarnation, self._nonce)]
-            self._propose_entry(Entry(self._wall_ms, edge, incarnation, 0, opening))
-        if self._state == OPENING and storage.pending_bytes == 0 and self._pending.incarnation:
+            self._peers.open(storage.identity.cluster_id)
+        if self._state == OPENING and router.is_open:
             self._state = READY
         if self._state == STOPPING:
             self._stop()
-        if self._state in (READY, STOPPING):
-            batch = self._edge.take_batch()
-            if batch is not None:
-                self._propose(batch)
-            elif self._state == READY:
-                self._let_time_pass()
+        if self._state != RECOVERING:
+            router.look()
+            if router.is_open and self._state in (READY, STOPPING):
+                batch = self._edge.take_batch()
+                if batch is not None:
+                    router.submit(batch)
+            self._stewardship.advance(storage.groups[PARTITION].applied_index)
+            router.pump(wants_open=self._state == OPENING)
+            self._presence.advance(self._now_ms)
+            self._edge.on_peers(self._presence.live_count)
         storage.flush()
         self._on_applied()
 
-    def _propose(self, batch: Batch) -> None:
-        unapplied = self._pending.add(batch)
-        share = self._config.redecode_share
-        kept = None
-        if not share or self._redecode.below(16) >= share:
-            kept = self._pending.entry(unapplied, self._wall_ms)
-        self._storage.propose(PARTITION, stamped(unapplied.data, self._wall_ms), kept)
-
-    def _propose_entry(self, entry: Entry) -> int:
-        return self._storage.propose(PARTITION, encode_entry(entry), entry)
-
-    def _let_time_pass(self) -> None:
-        """Expiry, will delay and session end are log entries: an empty one moves the replicated time on."""
-        due_ms = self._partition.next_deadline_ms()
-        if due_ms and due_ms <= self._wall_ms and not self._time_index:
-            self._time_index = self._propose_entry(Entry(self._wall_ms, HOUSEKEEPING, 0, 0, []))
-
     def _stop(self) -> None:
         """What was received is made durable and answered, then everybody is told."""
-        if self._storage.pending_bytes or len(self._backlog) or len(self._pending):
-            return
-        if not self._goodbyes:
-            self._goodbyes = True
+        is_quiet = not (self._storage.pending_bytes or len(self._backlog) or len(self._router.pending))
+        if is_quiet or self._now_ms >= self._stop_at_ms:
             self._edge.on_stopping(SHUTTING_DOWN)
             self._edge.take_batch()  # sessions end in the log when the node opens its edge again
             self._state = STOPPED
@@ -210,7 +273,7 @@ class Node:
 
     # -- out ------------------------------------------------------------------------------------------------------
 
-    def _finish(self, inputs: Inputs, out: Outputs) -> bool:
+    def _finish(self, out: Outputs) -> bool:
         edge = self._edge
         wants_turn = edge.flush()
         out.writes, edge.writes = edge.writes, []
@@ -220,6 +283,7 @@ class Node:
         self._backlog.pauses = []
         self._backlog.resumes = []
         out.disk = self._storage.take_requests()
+        out.peer_frames = self._take_frames()
         out.events = self._storage.take_events() + edge.take_events()
         if self._state == READY and not self._admin.is_announced:
             self._admin.is_announced = True
@@ -228,6 +292,18 @@ class Node:
         out.failure = self._storage.failure
         out.is_stopped = self._state == STOPPED
         return wants_turn
+
+    def _take_frames(self) -> list[tuple[int, bytes]]:
+        peers = self._peers
+        bodies = self._edge.take_ephemeral()
+        if self._state in (RECOVERING, FAILED):
+            return []
+        for to, item in self._storage.take_items():
+            peers.add(to, item.kind, item.group, item.body)
+        for to, body in bodies:
+            for each in self._presence.live if to == EVERYBODY else [to]:
+                peers.add(each, EPHEMERAL, PARTITION, body)
+        return peers.take_frames()
 
     def _answer_admin(self, inputs: Inputs, out: Outputs) -> None:
         if inputs.admin:
@@ -244,20 +320,23 @@ class Node:
             return [f"{DISK_FAILED.id}: {storage.failure}"]
         if self._state in (STOPPING, STOPPED):
             return [SHUTTING_DOWN.id]
-        return [f"{NOT_READY.id}: replayed {storage.replay_applied} of {storage.replay_target} entries"]
+        if self._state == OPENING:
+            leader = storage.groups[PARTITION].leader
+            return [f"{NOT_READY.id}: " + (f"node {leader} leads, the edge is being opened" if leader else "no leader")]
+        return [f"{NOT_READY.id}: replayed {storage.replay_applied} of {storage.replay_target} segments"]
 
     def _set_deadline(self, inputs: Inputs, out: Outputs, wants_turn: bool) -> None:
         if self._state >= STOPPED:
             return
         storage = self._storage
-        is_full = storage.pending_bytes > self._config.edge.pending_bytes_max
-        if wants_turn or storage.has_work or (len(self._backlog) and not is_full):
+        if wants_turn or storage.has_work or (len(self._backlog) and not self._is_full()):
             out.deadline_ms = inputs.now_ms
             return
-        deadline_ms = self._edge.next_deadline_ms()
-        due_ms = self._partition.next_deadline_ms()
-        if due_ms and not self._time_index and self._state == READY:
-            at_ms = inputs.now_ms + max(TIME_STEP_MS, due_ms - inputs.wall_ms)
-            if not deadline_ms or at_ms < deadline_ms:
-                deadline_ms = at_ms
-        out.deadline_ms = deadline_ms
+        times = [self._edge.next_deadline_ms(), storage.next_deadline_ms()]
+        if self._state != RECOVERING:
+            times.append(self._router.next_deadline_ms(wants_open=self._state == OPENING))
+            times.append(self._presence.next_deadline_ms())
+            times.append(self._stewardship.next_deadline_ms())
+        if self._state == STOPPING:
+            times.append(self._stop_at_ms)
+        out.deadline_ms = min([time for time in times if time], default=0)

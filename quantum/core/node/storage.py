@@ -1,47 +1,34 @@
-"""The node's durable side: one log and the snapshots of all its groups, behind requests to the disk.
+"""The node's durable side: the groups of a node, their one log and their snapshots, behind requests to the disk.
 
-Wires `wal`, `snapshot` and the groups; knows no machine's meaning. Boot is a walk: list, identity, snapshots, log, and
-the last batch written once more, because what a killed process left may be in the page cache only. Once `failure` is
-set nothing is applied, acknowledged or requested again.
+Wires `group`, `wal` and `snapshot`; knows no machine's meaning. What it says to other nodes are items of frames, see
+`peer_frames`. Once `failure` is set nothing is applied, acknowledged, sent or requested again.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 from quantum.core.events import Event
-from quantum.core.group import Group
-from quantum.core.node.housekeeping import Housekeeping
-from quantum.core.snapshot.chunks import SnapshotReader
-from quantum.core.snapshot.manifest import SnapshotDamaged, decode_manifest, manifest_name, snapshot_of
+from quantum.core.group import Replica
+from quantum.core.node.boot import Boot, BootRefused
+from quantum.core.node.housekeeping import NODE_MARKS, Housekeeping, files_of_snapshots, mark_of
+from quantum.core.node.housekeeping import NUMBER_BASE as HOUSEKEEPING_BASE
+from quantum.core.node.identity import Identity
+from quantum.core.node.peer_frames import RAFT, Item
+from quantum.core.node.snapshots import NUMBER_BASE as SNAPSHOTS_BASE
+from quantum.core.node.snapshots import Incoming, Snapshots
+from quantum.core.prng import Prng
+from quantum.core.raft.config import RaftConfig
+from quantum.core.raft.raft import NOT_LEADER
+from quantum.core.raft.role import LEADER
+from quantum.core.snapshot.manifest import SnapshotDamaged
 from quantum.core.state_machine import StateMachine
-from quantum.core.wal.frame import GroupEntry, HardState, decode_frames
-from quantum.core.wal.recovery import LogDamaged, Recovery
-from quantum.core.wal.requests import AppendLog, DiskDone, DiskRequest, ListFiles, ReadFile, WriteFile
-from quantum.core.wal.segment import identity_salt, segment_name, segment_number
+from quantum.core.wal.frame import encode_snapshot_mark
+from quantum.core.wal.recovery import LogDamaged
+from quantum.core.wal.requests import AppendLog, DiskDone, DiskRequest
+from quantum.core.wal.segment import identity_salt, segment_number
 from quantum.core.wal.writer import Writer
 
-IDENTITY_FILE: Final = "node.json"
-FORMAT_VERSION: Final = 1
-READ_BYTES: Final = 4_194_304
-IDENTITY_BYTES_MAX: Final = 65_536
-REPLAY_BYTES: Final = 1_048_576  # log replayed in one call
-
-_LISTING: Final = 0
-_IDENTITY: Final = 1
-_SNAPSHOTS: Final = 2
-_LOG: Final = 3
-_TAIL: Final = 4
-_SERVING: Final = 5
-
-
-@final
-@dataclass(slots=True)
-class Identity:
-    """Whose data this is. A fresh directory takes the one it is given, an existing one keeps its own."""
-
-    cluster_id: str
-    node_id: str
+__all__ = ["Identity", "Storage", "StorageConfig"]
 
 
 @final
@@ -62,65 +49,75 @@ class StorageConfig:
 
 @final
 class Storage:
-    """Groups by number, their log, and how far boot has come."""
+    """Groups by number, over one log. Feed it, `flush`, then take what it wants."""
 
     __slots__ = (
         "_append_number",
-        "_buffer",
+        "_boot",
         "_config",
         "_events",
-        "_files",
-        "_hard_states",
         "_housekeeping",
-        "_last_index",
-        "_manifests",
-        "_reader",
-        "_reading",
-        "_recovery",
-        "_replayed_bytes",
+        "_now_ms",
+        "_outbox",
+        "_prng",
+        "_raft_config",
         "_request_number",
         "_requests",
-        "_segments",
-        "_stage",
+        "_snapshots",
         "_writer",
         "failure",
         "groups",
-        "identity",
+        "installed",
         "replay_applied",
         "replay_target",
     )
 
-    def __init__(self, identity: Identity, config: StorageConfig, machines: dict[int, StateMachine]) -> None:
-        self.identity = identity
+    def __init__(
+        self,
+        identity: Identity,
+        config: StorageConfig,
+        machines: dict[int, StateMachine],
+        raft_config: RaftConfig | None = None,
+        prng: Prng | None = None,
+    ) -> None:
+        assert min(machines) > NODE_MARKS
         self._config = config
-        self.groups = {number: Group(number, machine) for number, machine in machines.items()}
+        self._raft_config = RaftConfig() if raft_config is None else raft_config
+        self._prng = Prng(identity.node) if prng is None else prng
+        self.groups = {number: Replica(number, machine) for number, machine in machines.items()}
+        self._boot = Boot(identity, self.groups)
         self.failure = ""
-        self.replay_applied = 0  # batches
+        self.replay_applied = 0  # segments
         self.replay_target = 0
-        self._stage = _LISTING
+        self.installed: list[
+            int
+        ] = []  # groups whose machine was replaced by a peer's snapshot; whoever looks empties it
+        self._now_ms = 0
         self._requests: list[DiskRequest] = []
         self._request_number = 0
         self._append_number = 0  # of the batch in flight
         self._events: list[Event] = []
-        self._files: dict[str, int] = {}
-        self._segments: list[int] = []  # still to be read
-        self._manifests: list[tuple[int, int]] = []  # snapshots still to be read, (group, index)
-        self._reader: SnapshotReader | None = None
-        self._reading = ""  # the file being read
-        self._buffer: list[bytes] = []
-        self._recovery: Recovery | None = None
-        self._replayed_bytes = 0
-        self._last_index: dict[int, dict[int, int]] = {}  # segment → group → greatest entry index
-        self._hard_states: dict[int, HardState] = {}
+        self._outbox: list[tuple[int, Item]] = []
+        self._snapshots = Snapshots()
         self._writer: Writer | None = None
         self._housekeeping: Housekeeping | None = None
 
     # -- what the node sees -----------------------------------------------------------------------------------------
 
     @property
+    def identity(self) -> Identity:
+        """Whose data this is; the directory's own, once it was read."""
+        return self._boot.identity
+
+    @property
+    def is_serving(self) -> bool:
+        """The boot is over: the groups take part."""
+        return self._housekeeping is not None
+
+    @property
     def is_ready(self) -> bool:
-        """Every group serves: its term's own entry is durable and applied."""
-        return self._stage == _SERVING and all(group.raft.is_committed_in_own_term() for group in self.groups.values())
+        """This replica leads every group, and has applied what earlier leaders committed."""
+        return self.is_serving and all(group.is_ready_to_lead for group in self.groups.values())
 
     @property
     def is_relaxed(self) -> bool:
@@ -132,9 +129,10 @@ class Storage:
         """Something is to be done that waits for no input."""
         if self.failure:
             return False
-        if self._stage == _LOG:
-            return not self._reading
-        return self._housekeeping is not None and self._housekeeping.has_work
+        housekeeping = self._housekeeping
+        if housekeeping is None:
+            return self._boot.has_work
+        return housekeeping.has_work or any(group.has_more for group in self.groups.values())
 
     @property
     def pending_bytes(self) -> int:
@@ -144,17 +142,19 @@ class Storage:
             return 0
         return writer.pending_bytes + 1
 
+    # -- inputs -----------------------------------------------------------------------------------------------------
+
     def start(self) -> None:
         """Begin the boot."""
-        self._request_number += 1
-        self._requests.append(ListFiles(self._request_number))
+        self._boot.start()
 
-    def propose(self, group: int, data: bytes, decoded: object) -> int:
-        """Append a command to a group's log; returns its index."""
-        assert self._writer is not None
-        index, frame = self.groups[group].propose(data, decoded)
-        self._writer.add(frame, group, index)
-        return index
+    def on_clock(self, now_ms: int) -> None:
+        """The monotonic clock as of this turn."""
+        self._now_ms = now_ms
+        if self._housekeeping is not None and not self.failure:
+            for group in self.groups.values():
+                group.on_clock(now_ms)
+            self._snapshots.on_clock(now_ms)
 
     def on_disk_done(self, done: list[DiskDone]) -> None:
         """Requests that ended."""
@@ -163,46 +163,90 @@ class Storage:
                 return
             if item.error:
                 self._fail(f"disk request failed: {item.error}")
-            elif self._stage == _SERVING:
-                self._on_done_serving(item)
+            elif self._housekeeping is not None:
+                self._on_done_serving(item, self._housekeeping)
             else:
-                self._on_done_booting(item)
+                self._walk(item)
+
+    def on_item(self, sender: int, item: Item) -> bool:
+        """Something a peer says to a group; False, and nothing changed, where it is not understood."""
+        group = self.groups.get(item.group)
+        if self._housekeeping is None or self.failure:
+            return True  # Later it is said again.
+        if group is None:
+            return False
+        if item.kind == RAFT:
+            return group.on_message(sender, item.body)
+        return self._snapshots.on_item(sender, group, item)
+
+    def on_peer_lost(self, peer: int) -> None:
+        """The peer's process was replaced by another one."""
+        for group in self.groups.values():
+            if group.is_started:
+                group.raft.on_peer_lost(peer)
+
+    def propose(self, group: int, data: bytes, decoded: object) -> int:
+        """Append a command to a group's log; its index, or a negative reason."""
+        if self._housekeeping is None or self.failure:
+            return NOT_LEADER
+        return self.groups[group].propose(data, decoded)
 
     def flush(self) -> None:
         """End of a turn: close a batch if the disk is free, go on with replay and snapshots."""
         if self.failure:
             return
-        if self._stage == _LOG:
-            self._replay()
+        housekeeping = self._housekeeping
         writer = self._writer
-        if writer is None or self._stage != _SERVING:
+        if housekeeping is None or writer is None:
+            self._walk(None)
             return
-        assert self._housekeeping is not None
-        self._housekeeping.advance()
+        for group in self.groups.values():
+            group.write(writer)
+        self._move_snapshots(housekeeping)
+        housekeeping.advance()
         append = writer.take_append()
         if append is not None:
             self._request_number += 1
             self._append_number = self._request_number
             self._requests.append(AppendLog(self._append_number, append.name, append.offset, append.data))
-            self._housekeeping.on_written(len(append.data))
+            housekeeping.on_written(len(append.data))
             if self._config.is_relaxed:
-                for group, index in append.marks.items():
-                    self.groups[group].on_durable(index)
-        self._housekeeping.create_segments()
+                for number, sequence in append.marks.items():
+                    self._on_durable(number, sequence)
+        housekeeping.create_segments()
+
+    # -- outputs ----------------------------------------------------------------------------------------------------
 
     def take_requests(self) -> list[DiskRequest]:
         """Requests for the disk since the last call; none once the storage failed."""
-        requests = self._requests
+        requests = self._boot.take_requests() + self._requests
         if self._housekeeping is not None:
             requests += self._housekeeping.take_requests()
+            requests += self._snapshots.take_requests()
         self._requests = []
         return [] if self.failure else requests
+
+    def take_items(self) -> list[tuple[int, Item]]:
+        """(to, what is said) for the peers."""
+        items = self._outbox
+        self._outbox = []
+        if self.failure or self._housekeeping is None:
+            return []
+        for number, group in self.groups.items():
+            for to, message in group.take_messages():
+                items.append((to, Item(RAFT, number, message)))
+        return items + self._snapshots.take_items()
 
     def take_applied(self) -> list[tuple[int, object]]:
         """(group, effects) of entries applied since the last call, in order within a group."""
         if self.failure:
             return []
-        return [(number, effects) for number, group in self.groups.items() for effects in group.take_applied()]
+        applied: list[tuple[int, object]] = []
+        for number, group in self.groups.items():
+            group.apply()
+            for effects in group.take_applied():
+                applied.append((number, effects))
+        return applied
 
     def take_events(self) -> list[Event]:
         """What operators are told."""
@@ -210,16 +254,65 @@ class Storage:
         self._events = []
         return events
 
+    def next_deadline_ms(self) -> int:
+        """When `on_clock` must be called, 0 for never."""
+        if self._housekeeping is None or self.failure:
+            return 0
+        times = [group.next_deadline_ms() for group in self.groups.values()]
+        times.append(self._snapshots.next_deadline_ms())
+        return min([time for time in times if time], default=0)
+
     # -- serving ----------------------------------------------------------------------------------------------------
 
-    def _on_done_serving(self, item: DiskDone) -> None:
-        assert self._writer is not None
-        if item.number == self._append_number:
-            for group, index in self._writer.on_durable().items():
-                self.groups[group].on_durable(index)
-        else:
+    def _on_done_serving(self, item: DiskDone, housekeeping: Housekeeping) -> None:
+        if item.number >= HOUSEKEEPING_BASE:
+            housekeeping.on_done(item.number)
+        elif item.number >= SNAPSHOTS_BASE:
+            self._snapshots.on_done(item.number, item.data)
+        elif item.number == self._append_number:
+            assert self._writer is not None
+            for number, sequence in self._writer.on_durable().items():
+                self._on_durable(number, sequence)
+
+    def _on_durable(self, number: int, sequence: int) -> None:
+        if number <= NODE_MARKS:
             assert self._housekeeping is not None
-            self._housekeeping.on_done(item.number)
+            self._housekeeping.on_durable(number, sequence)
+        else:
+            self.groups[number].on_persisted(sequence)
+
+    def _move_snapshots(self, housekeeping: Housekeeping) -> None:
+        """Between replicas that want snapshots, transfers, and the files of this disk."""
+        snapshots = self._snapshots
+        for number, group in self.groups.items():
+            for peer, index_min in group.raft.take_snapshots_wanted():
+                housekeeping.want(number, peer, index_min)
+        for number, peer, manifest in housekeeping.take_wanted():
+            # Only a leader may speak in the name of its term; who leads no more is not asked any more.
+            if self.groups[number].role == LEADER:
+                snapshots.send(number, peer, manifest, self.groups[number].term)
+        for number, peer in snapshots.take_failed():
+            self.groups[number].raft.on_snapshot_failed(peer)
+        for incoming in snapshots.take_received():
+            self._install(incoming, housekeeping)
+
+    def _install(self, incoming: Incoming, housekeeping: Housekeeping) -> None:
+        group = incoming.group
+        manifest = incoming.manifest
+        housekeeping.abandon(group.number)
+        try:
+            is_installed = group.install(incoming.sender, incoming.term, manifest, incoming.reader)
+        except SnapshotDamaged as error:
+            self._events.append(Event("snapshot_refused", 40, None, {"group": group.number, "detail": str(error)}))
+            is_installed = False
+        self._snapshots.on_installed(incoming, is_installed=is_installed)
+        if is_installed:
+            assert self._writer is not None
+            group.write(self._writer)
+            housekeeping.on_installed(manifest)
+            self.installed.append(group.number)
+            fields: dict[str, str | int] = {"group": group.number, "index": manifest.index, "from": incoming.sender}
+            self._events.append(Event("snapshot_installed", 20, None, fields))
 
     def _fail(self, text: str) -> None:
         self.failure = text
@@ -227,205 +320,48 @@ class Storage:
 
     # -- boot -------------------------------------------------------------------------------------------------------
 
-    def _on_done_booting(self, item: DiskDone) -> None:
+    def _walk(self, item: DiskDone | None) -> None:
+        boot = self._boot
         try:
-            if self._stage == _LISTING:
-                assert item.files is not None
-                self._on_listed(dict(item.files))
-            elif self._stage == _IDENTITY:
-                self._on_identity(item.data)
-            elif self._stage == _TAIL:
-                self._serve()
+            if item is None:
+                boot.advance()
             else:
-                self._on_read(item.data)
-        except (LogDamaged, SnapshotDamaged) as error:
+                boot.on_done(item)
+        except (BootRefused, LogDamaged, SnapshotDamaged, ValueError) as error:
             self._fail(str(error))
-
-    def _on_listed(self, files: dict[str, int]) -> None:
-        self._files = files
-        self._stage = _IDENTITY
-        self._request_number += 1
-        if IDENTITY_FILE in files:
-            self._requests.append(ReadFile(self._request_number, IDENTITY_FILE, 0, IDENTITY_BYTES_MAX))
             return
-        if any(segment_number(name) or snapshot_of(name) for name in files):
-            self._fail(f"data without {IDENTITY_FILE}: this directory is incomplete; restore it or use an empty one")
-            return
-        fields = {
-            "cluster_id": self.identity.cluster_id,
-            "format": FORMAT_VERSION,
-            "node_id": self.identity.node_id,
-        }
-        data = json.dumps(fields, sort_keys=True).encode() + b"\n"
-        self._requests.append(WriteFile(self._request_number, IDENTITY_FILE, data))
+        self._events += boot.events
+        boot.events = []
+        self.replay_applied = boot.replay_applied
+        self.replay_target = boot.replay_target
+        if boot.is_done:
+            self._serve(boot)
 
-    def _on_identity(self, data: bytes) -> None:
-        if IDENTITY_FILE in self._files:
-            try:
-                fields = json.loads(data)
-                version = int(fields["format"])
-                identity = Identity(str(fields["cluster_id"]), str(fields["node_id"]))
-            except (ValueError, KeyError, TypeError) as error:
-                self._fail(f"{IDENTITY_FILE} is unreadable ({error}): restore it from a copy")
-                return
-            if version != FORMAT_VERSION:
-                self._fail(f"data of format {version}, this version reads {FORMAT_VERSION}: use a newer quantum")
-                return
-            if identity.node_id != self.identity.node_id:
-                self._fail(
-                    f"data of node {identity.node_id!r}, this is {self.identity.node_id!r}: check paths.data_dir"
-                )
-                return
-            self.identity = identity
-        self._recovery = Recovery(identity_salt(self.identity.cluster_id, self.identity.node_id))
-        newest: dict[int, int] = {}
-        for name in self._files:
-            found = snapshot_of(name)
-            if found is not None and name == manifest_name(*found) and found[0] in self.groups:
-                newest[found[0]] = max(newest.get(found[0], 0), found[1])
-        self._manifests = sorted(newest.items())
-        self._segments = sorted(number for number in map(segment_number, self._files) if number)
-        self.replay_target = len(self._segments)
-        self._stage = _SNAPSHOTS
-        self._next_snapshot()
-
-    def _next_snapshot(self) -> None:
-        if self._manifests:
-            group, index = self._manifests[0]
-            self._read(manifest_name(group, index))
-        else:
-            self._stage = _LOG
-            self._next_segment()
-
-    def _read(self, name: str) -> None:
-        self._reading = name
-        self._buffer = []
-        self._read_on(0)
-
-    def _read_on(self, offset: int) -> None:
-        self._request_number += 1
-        self._requests.append(ReadFile(self._request_number, self._reading, offset, READ_BYTES))
-
-    def _on_read(self, data: bytes) -> None:
-        self._buffer.append(data)
-        have = sum(len(piece) for piece in self._buffer)
-        if data and have < self._files[self._reading]:
-            self._read_on(have)
-            return
-        whole = b"".join(self._buffer)
-        self._buffer = []
-        name, self._reading = self._reading, ""
-        if self._stage == _LOG:
-            assert self._recovery is not None
-            self._recovery.on_segment(segment_number(name), whole)
-        else:
-            self._on_snapshot_file(name, whole)
-
-    def _on_snapshot_file(self, name: str, data: bytes) -> None:
-        group, index = self._manifests[0]
-        if self._reader is None:
-            manifest = decode_manifest(data, name)
-            if (manifest.group, manifest.index) != (group, index):
-                raise SnapshotDamaged(f"{name} is of group {manifest.group} at index {manifest.index}")
-            self._reader = SnapshotReader(self.groups[group].machine, manifest)
-            self.groups[group].on_snapshot(index, manifest.term)
-        else:
-            self._reader.on_chunk(data)
-        chunk = self._reader.next_chunk()
-        if chunk is not None:
-            if chunk.name not in self._files:
-                raise SnapshotDamaged(f"{chunk.name} is missing")
-            self._read(chunk.name)
-            return
-        self._reader.restore()
-        self._reader = None
-        self._manifests.pop(0)
-        self._next_snapshot()
-
-    def _next_segment(self) -> None:
-        if self._segments:
-            self._read(segment_name(self._segments.pop(0)))
-        else:
-            self._end_replay()
-
-    def _replay(self) -> None:
-        """Replay a slice of the segment at hand."""
-        if self._reading:
-            return
-        recovery = self._recovery
-        assert recovery is not None
-        budget = REPLAY_BYTES
-        try:
-            while budget > 0:
-                batch = recovery.next_batch()
-                if batch is None:
-                    self.replay_applied += 1
-                    self._next_segment()
-                    return
-                budget -= batch.size
-                self._replayed_bytes += batch.size
-                self._replay_frames(batch.body, batch.segment)
-        except (LogDamaged, ValueError) as error:
-            self._fail(str(error))
-
-    def _replay_frames(self, body: bytes, segment: int) -> None:
-        last_index = self._last_index.setdefault(segment, {})
-        for frame in decode_frames(body):
-            if isinstance(frame, GroupEntry):
-                group = self.groups.get(frame.group)
-                if group is None:
-                    raise LogDamaged(f"segment {segment} holds group {frame.group}, which this node does not have")
-                if frame.entry.index > group.applied_index + 1:
-                    raise LogDamaged(
-                        f"group {frame.group} has no entry {group.applied_index + 1}: the log begins behind its snapshot"
-                    )
-                group.replay(frame.entry)
-                last_index[frame.group] = frame.entry.index
-            elif isinstance(frame, HardState):
-                self._hard_states[frame.group] = frame
-
-    def _end_replay(self) -> None:
-        recovery = self._recovery
-        assert recovery is not None
-        if recovery.torn is not None:
-            self._events.append(
-                Event("torn_tail_cut", 30, None, {"segment": recovery.torn.segment, "offset": recovery.torn.offset})
-            )
-        salt = identity_salt(self.identity.cluster_id, self.identity.node_id)
-        writer = Writer(salt, self._config.segment_bytes, self._config.batch_bytes_max, recovery.finish())
-        writer.last_index = self._last_index
-        for name, size in self._files.items():
+    def _serve(self, boot: Boot) -> None:
+        """Everything recovered is durable: every group takes part from here on."""
+        identity = boot.identity
+        config = self._config
+        salt = identity_salt(identity.cluster_id, identity.node_id)
+        writer = Writer(salt, config.segment_bytes, config.batch_bytes_max, boot.position)
+        writer.last_index = boot.last_index
+        for name, size in boot.files.items():
             number = segment_number(name)
             if number:
                 writer.add_segment(number, size)
         self._writer = writer
-        self._stage = _TAIL
-        if recovery.last is None:
-            self._serve()
-            return
-        self._request_number += 1
-        last = recovery.last
-        self._requests.append(
-            AppendLog(self._request_number, segment_name(last.segment), last.offset, recovery.last_bytes)
-        )
-
-    def _serve(self) -> None:
-        """Everything recovered is durable: every group starts its term."""
-        self._stage = _SERVING
-        self._recovery = None
-        writer = self._writer
-        assert writer is not None
+        self._request_number = boot.request_number
+        for number, group in self.groups.items():
+            prng = self._prng.stream(f"group {number}")
+            group.start(identity.node, self._raft_config, prng, boot.recovered(number), self._now_ms)
+            if boot.gathered[number].needs_mark and number in boot.manifests:
+                writer.add(encode_snapshot_mark(mark_of(boot.manifests[number])), NODE_MARKS, 0, 0)
         self._housekeeping = Housekeeping(
             self.groups,
             writer,
-            self._files,
-            self._config.snapshot_log_bytes,
-            self._config.snapshot_slice_bytes,
-            self._replayed_bytes,
+            boot.manifests,
+            files_of_snapshots(boot.files, boot.kept_index),
+            self._snapshots,
+            config.snapshot_log_bytes,
+            config.snapshot_slice_bytes,
+            boot.replayed_bytes,
         )
-        self._files = {}
-        for number, group in self.groups.items():
-            state = self._hard_states.get(number)
-            frames = group.become_leader(1, state.term if state else 0, state.voted_for if state else 0)
-            for frame, index in frames:
-                writer.add(frame, number, index)

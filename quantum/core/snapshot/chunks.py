@@ -15,13 +15,16 @@ CHUNK_READ_MAX: Final = 1 << 32
 class SnapshotWriter:
     """One snapshot being cut: slices of the machine become chunks, one file at a time, the manifest last."""
 
-    __slots__ = ("_chunks", "_group", "_index", "_is_whole", "_machine", "_slice_bytes", "_term")
+    __slots__ = ("_chunks", "_group", "_index", "_is_whole", "_machine", "_membership", "_slice_bytes", "_term")
 
-    def __init__(self, machine: StateMachine, group: int, index: int, term: int, slice_bytes: int) -> None:
+    def __init__(
+        self, machine: StateMachine, group: int, index: int, term: int, membership: bytes, slice_bytes: int
+    ) -> None:
         self._machine = machine
         self._group = group
         self._index = index
         self._term = term
+        self._membership = membership
         self._slice_bytes = slice_bytes
         self._chunks: list[Chunk] = []
         self._is_whole = False
@@ -41,39 +44,62 @@ class SnapshotWriter:
     def manifest(self) -> Manifest:
         """All that was written."""
         assert self._is_whole
-        return Manifest(self._group, self._index, self._term, self._machine.bucket_count, self._chunks)
+        return Manifest(
+            self._group, self._index, self._term, self._membership, self._machine.bucket_count, self._chunks
+        )
+
+    def abandon(self) -> None:
+        """Give it up; its files are rubbish."""
+        self._machine.cutter.abandon()
+
+    @property
+    def index(self) -> int:
+        """The index it is cut at."""
+        return self._index
+
+    def names(self) -> list[str]:
+        """The chunks written so far."""
+        return [chunk.name for chunk in self._chunks]
 
 
 @final
 class SnapshotReader:
     """Restores a machine from chunks; nothing reaches it before every chunk has been verified."""
 
-    __slots__ = ("_buckets", "_machine", "_manifest", "_read")
+    __slots__ = ("_buckets", "_machine", "chunks_read", "manifest")
 
     def __init__(self, machine: StateMachine, manifest: Manifest) -> None:
         self._machine = machine
-        self._manifest = manifest
-        self._read = 0
+        self.manifest = manifest
+        self.chunks_read = 0
         self._buckets: dict[int, bytes] = {}
 
     def next_chunk(self) -> Chunk | None:
         """The chunk to read next; None when all are there."""
-        chunks = self._manifest.chunks
-        return chunks[self._read] if self._read < len(chunks) else None
+        chunks = self.manifest.chunks
+        return chunks[self.chunks_read] if self.chunks_read < len(chunks) else None
 
     def on_chunk(self, data: bytes) -> None:
         """The content of `next_chunk`. Raises: SnapshotDamaged."""
-        chunk = self._manifest.chunks[self._read]
+        chunk = self.manifest.chunks[self.chunks_read]
         if len(data) != chunk.size or sha256(data).hexdigest() != chunk.digest:
             raise SnapshotDamaged(f"{chunk.name} is damaged: its digest is not the manifest's")
-        for number, bucket in msgpack.unpackb(data, use_list=False):
-            self._buckets[number] = bucket
-        self._read += 1
+        try:
+            for number, bucket in msgpack.unpackb(data, use_list=False):
+                self._buckets[number] = bucket
+        except (ValueError, TypeError) as error:
+            raise SnapshotDamaged(f"{chunk.name} holds no buckets: {error}") from error
+        self.chunks_read += 1
+
+    def check_whole(self) -> None:
+        """All chunks are here and hold every bucket once. Raises: SnapshotDamaged."""
+        numbers = list(range(self.manifest.bucket_count))
+        if self.chunks_read < len(self.manifest.chunks) or sorted(self._buckets) != numbers:
+            raise SnapshotDamaged("the snapshot's chunks do not hold every bucket once")
 
     def restore(self) -> None:
-        """All chunks are verified: put the state in place."""
-        if sorted(self._buckets) != list(range(self._manifest.bucket_count)):
-            raise SnapshotDamaged("the snapshot's chunks do not hold every bucket once")
-        for number in range(self._manifest.bucket_count):
+        """Put the state in place, on a machine that has applied nothing or was cleared. Raises: SnapshotDamaged."""
+        self.check_whole()
+        for number in range(self.manifest.bucket_count):
             self._machine.decode_bucket(number, self._buckets[number])
         self._machine.on_restored()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, final
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 _PREFIX: Final = "snapshot/"
 
 
@@ -35,6 +35,7 @@ class Manifest:
     group: int
     index: int
     term: int
+    membership: bytes  # of the group at that index, as its entry has it; opaque here
     bucket_count: int
     chunks: list[Chunk]
 
@@ -47,6 +48,7 @@ class Manifest:
                 "format": FORMAT_VERSION,
                 "group": self.group,
                 "index": self.index,
+                "membership": self.membership.hex(),
                 "term": self.term,
             },
             sort_keys=True,
@@ -66,9 +68,14 @@ def decode_manifest(data: bytes, name: str) -> Manifest:
             raise SnapshotDamaged(f"{name} has format {fields['format']}, this version reads {FORMAT_VERSION}")
         chunks = [Chunk(str(item[0]), int(item[1]), str(item[2])) for item in fields["chunks"]]
         manifest = Manifest(
-            int(fields["group"]), int(fields["index"]), int(fields["term"]), int(fields["bucket_count"]), chunks
+            int(fields["group"]),
+            int(fields["index"]),
+            int(fields["term"]),
+            bytes.fromhex(fields["membership"]),
+            int(fields["bucket_count"]),
+            chunks,
         )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise SnapshotDamaged(f"{name} is no manifest: {error}") from error
     if manifest.encode() != data:
         raise SnapshotDamaged(f"{name} is not in its canonical form")

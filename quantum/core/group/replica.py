@@ -1,0 +1,252 @@
+"""One replica of one group: consensus, the state machine that its log drives, and what waits between the two.
+
+It does not know what the machine replicates. An entry reaches the machine once, in order, committed and durable here.
+"""
+
+from typing import Final, final
+
+from quantum.core.group.journal import write_record
+from quantum.core.prng import Prng
+from quantum.core.raft.config import RaftConfig
+from quantum.core.raft.entry import COMMAND, Entry
+from quantum.core.raft.membership import Membership, decode_membership
+from quantum.core.raft.raft import NOT_LEADER, Raft
+from quantum.core.raft.records import Record, SnapshotRecord
+from quantum.core.raft.recovered import Recovered
+from quantum.core.raft.role import FOLLOWER, LEADER
+from quantum.core.raft.wire import MessageDamaged, decode_message, encode_message
+from quantum.core.snapshot.chunks import SnapshotReader
+from quantum.core.snapshot.manifest import Manifest
+from quantum.core.state_machine import StateMachine
+from quantum.core.wal.writer import Writer
+
+APPLY_BYTES: Final = 4_194_304  # entry data applied in one call
+LOG_BYTES_MAX: Final = 67_108_864  # applied entries kept in memory for followers; who is further behind gets a snapshot
+SOLE_LOG_BYTES_MAX: Final = 1_048_576  # the same where there is no follower
+
+
+@final
+class Replica:
+    """Proposals and messages in, records, messages and effects out. See the room's front page."""
+
+    __slots__ = (
+        "_applied",
+        "_decoded",
+        "_digests",
+        "_raft",
+        "applied_index",
+        "applied_term",
+        "has_more",
+        "machine",
+        "number",
+        "snapshot_index",
+    )
+
+    def __init__(self, number: int, machine: StateMachine) -> None:
+        self.number = number
+        self.machine = machine
+        self._raft: Raft | None = None
+        self.applied_index = 0
+        self.applied_term = 0
+        self.snapshot_index = 0  # of the newest durable snapshot
+        self.has_more = False  # committed entries wait for the next `apply`
+        self._decoded: dict[int, tuple[int, object]] = {}  # index → (term, what a proposal of this replica encoded)
+        self._digests: dict[int, bytes] = {}  # index → digest of the manifest of a snapshot installed there
+        self._applied: list[object] = []
+
+    # -- before consensus -------------------------------------------------------------------------------------------
+
+    def on_snapshot(self, index: int, term: int) -> None:
+        """The machine was restored from this disk's own snapshot."""
+        self.applied_index = index
+        self.applied_term = term
+        self.snapshot_index = index
+
+    def replay(self, entry: Entry) -> None:
+        """An entry of a sole voter's log, in order; its effects concern nobody any more.
+
+        A sole voter finds all its entries committed: whatever it once wrote, a quorum holds.
+        """
+        if entry.index <= self.applied_index:
+            return
+        assert entry.index == self.applied_index + 1
+        if entry.kind == COMMAND:
+            self.machine.apply(entry.index, entry.data, None)
+        self.applied_index = entry.index
+        self.applied_term = entry.term
+
+    def start(self, node: int, config: RaftConfig, prng: Prng, recovered: Recovered, now_ms: int) -> None:
+        """Begin to take part. The machine stands at `recovered.snapshot_index`."""
+        assert self._raft is None
+        assert recovered.is_snapshot_lost or self.applied_index == recovered.snapshot_index
+        raft = Raft(node, config, prng, recovered, now_ms)
+        self._raft = raft
+        raft.on_clock(max(1, now_ms))  # A sole voter waits for nobody.
+
+    # -- inputs -----------------------------------------------------------------------------------------------------
+
+    def on_clock(self, now_ms: int) -> None:
+        """The monotonic clock."""
+        self.raft.on_clock(now_ms)
+
+    def on_message(self, sender: int, data: bytes) -> bool:
+        """A message of a peer; False, and nothing changed, where the bytes are none."""
+        try:
+            message = decode_message(data)
+        except MessageDamaged:
+            return False
+        self.raft.on_message(sender, message)
+        return True
+
+    def on_persisted(self, sequence: int) -> None:
+        """Records up to `sequence` are durable."""
+        self.raft.on_persisted(sequence)
+
+    def propose(self, data: bytes, decoded: object) -> int:
+        """Append a command; its index, or a negative reason. `decoded` is what `data` encodes, for the own machine."""
+        raft = self._raft
+        if raft is None:
+            return NOT_LEADER
+        index = raft.propose(data)
+        if index > 0 and decoded is not None:
+            self._decoded[index] = (raft.current_term, decoded)
+        return index
+
+    def install(self, sender: int, term: int, manifest: Manifest, reader: SnapshotReader) -> bool:
+        """A snapshot of a leader is durable here, its chunks are in `reader`. False where it is not needed.
+
+        Effects of the entries it stands for are never seen here. Raises: SnapshotDamaged, and nothing changed.
+        """
+        reader.check_whole()
+        membership = decode_membership(manifest.membership)
+        if not self.raft.on_snapshot_received(sender, term, manifest.index, manifest.term, membership):
+            return False
+        self.machine.reset()
+        reader.restore()
+        self.applied_index = manifest.index
+        self.applied_term = manifest.term
+        self.snapshot_index = manifest.index
+        self._decoded.clear()
+        self._digests = {manifest.index: manifest.digest()}
+        return True
+
+    def on_snapshot_durable(self, index: int) -> None:
+        """This replica's own snapshot is durable: the log up to there may go from the disk."""
+        self.snapshot_index = max(self.snapshot_index, index)
+
+    # -- outputs ----------------------------------------------------------------------------------------------------
+
+    def take_records(self) -> list[tuple[int, Record]]:
+        """(sequence, record): to be made durable in order, then told to `on_persisted`."""
+        raft = self.raft
+        records = raft.take_records()
+        first = raft.record_sequence - len(records) + 1
+        return [(first + at, record) for at, record in enumerate(records)]
+
+    def write(self, writer: Writer) -> None:
+        """Hand what is to be durable to the log."""
+        for sequence, record in self.take_records():
+            digest = self._digests.pop(record.index, b"") if isinstance(record, SnapshotRecord) else b""
+            write_record(writer, self.number, sequence, record, digest)
+
+    def take_messages(self) -> list[tuple[int, bytes]]:
+        """(to, message) for peers."""
+        return [(to, encode_message(message)) for to, message in self.raft.take_messages()]
+
+    def apply(self) -> None:
+        """Apply what is committed and durable here, up to a limit; `has_more` says that it was reached."""
+        raft = self._raft
+        if raft is None:
+            return
+        entries = raft.take_committed(APPLY_BYTES)
+        if not entries:
+            self.has_more = False
+            return
+        decoded = self._decoded
+        applied = self._applied
+        for entry in entries:
+            kept = decoded.pop(entry.index, None) if decoded else None
+            if entry.kind == COMMAND:
+                same = kept[1] if kept is not None and kept[0] == entry.term else None
+                applied.append(self.machine.apply(entry.index, entry.data, same))
+        last = entries[-1]
+        self.applied_index = last.index
+        self.applied_term = last.term
+        raft.on_applied(last.index)
+        self.has_more = last.index < min(raft.commit_index, raft.durable_index)
+        self._bound_memory(raft)
+
+    def _bound_memory(self, raft: Raft) -> None:
+        """Forget applied entries that take too much memory, the older half of them."""
+        is_sole = len(raft.membership.members()) == 1
+        if raft.log.size > (SOLE_LOG_BYTES_MAX if is_sole else LOG_BYTES_MAX):
+            base_index = raft.log.base_index
+            keep = 0 if is_sole else (self.applied_index - base_index) // 2
+            if self.applied_index - keep > base_index:
+                raft.compact(self.applied_index - keep)
+
+    def take_applied(self) -> list[object]:
+        """The effects of entries applied since the last call, in order."""
+        applied = self._applied
+        self._applied = []
+        return applied
+
+    def next_deadline_ms(self) -> int:
+        """When `on_clock` must be called, 0 for never."""
+        raft = self._raft
+        if raft is None or (raft.leadership is not None and not raft.leadership.followers):
+            return 0
+        return raft.next_deadline_ms()
+
+    # -- queries ----------------------------------------------------------------------------------------------------
+
+    @property
+    def raft(self) -> Raft:
+        """Consensus, to be read by anybody; there is none before `start`."""
+        assert self._raft is not None
+        return self._raft
+
+    @property
+    def is_started(self) -> bool:
+        """Whether this replica takes part."""
+        return self._raft is not None
+
+    @property
+    def role(self) -> int:
+        """See `raft.raft`."""
+        return FOLLOWER if self._raft is None else self._raft.role
+
+    @property
+    def term(self) -> int:
+        """The current one."""
+        return 0 if self._raft is None else self._raft.current_term
+
+    @property
+    def leader(self) -> int:
+        """Who leads, 0 while that is not known."""
+        return 0 if self._raft is None else self._raft.leader
+
+    @property
+    def is_ready_to_lead(self) -> bool:
+        """It leads, and has applied everything that earlier leaders committed. Raft §8"""
+        raft = self._raft
+        if raft is None or raft.role != LEADER or raft.leadership is None:
+            return False
+        return self.applied_index >= raft.leadership.term_start
+
+    def wants_snapshot(self, index: int) -> bool:
+        """Whether a snapshot at `index` would bring this replica further."""
+        raft = self._raft
+        if raft is None:
+            return False
+        return index > self.applied_index or 0 < raft.snapshot_index_min <= index
+
+    @property
+    def has_lost_state(self) -> bool:
+        """The disk lost the state that the log goes on from: a peer's snapshot must bring it back."""
+        return self._raft is not None and self._raft.snapshot_index_min > 0
+
+    @property
+    def membership(self) -> Membership:
+        """Who takes part."""
+        return self.raft.membership
