@@ -1,0 +1,384 @@
+"""The toy disk of a lite run: batches of records, one being synced at a time, and snapshot files that are whole or not.
+
+It keeps the driver's duty towards `Raft`: records become durable in order, and a hard state counts only when a copy of
+it is durable in the next batch too, so that one bad batch never hides a vote. A kill loses at most what was not yet
+written, a power loss what was not yet synced, rot any batch or snapshot; what a damaged log can still prove is worked
+out by the rules of the real one. Source: FAULTS F20, F21, F27, F32, W4.
+"""
+
+from typing import Final, final
+
+from quantum.core.raft.entry import LOST, Entry
+from quantum.core.raft.membership import Membership
+from quantum.core.raft.records import HardStateRecord, Record, RepairRecord, SnapshotRecord, TruncateRecord
+from quantum.core.raft.recovered import Recovered
+from quantum.sim.raft_log_image import LogImage
+from quantum.sim.raft_machine import MachineState
+
+NOTHING: Final = -1
+
+
+@final
+class Batch:
+    """What is written at once and synced at once."""
+
+    __slots__ = ("fresh_from", "is_damaged", "last_sequence", "records", "sequence_before_hard_state")
+
+    def __init__(self, records: list[Record], fresh_from: int, last_sequence: int, before: int) -> None:
+        self.records = records
+        self.fresh_from = fresh_from  # the records before it repeat a hard state of the batch before
+        self.last_sequence = last_sequence
+        self.sequence_before_hard_state = before  # NOTHING when this batch changes no hard state
+        self.is_damaged = False
+
+
+@final
+class SnapshotFile:
+    """A snapshot on disk."""
+
+    __slots__ = ("is_damaged", "membership", "state")
+
+    def __init__(self, state: MachineState, membership: Membership) -> None:
+        self.state = state
+        self.membership = membership
+        self.is_damaged = False
+
+
+@final
+class RaftDisk:
+    """One node's disk. `held` is what it would say if nothing on it were damaged."""
+
+    __slots__ = (
+        "_has_hard_state",
+        "_waiting",
+        "batches",
+        "confirmed_term",
+        "confirmed_vote",
+        "doubt_term",
+        "flight",
+        "ghosts",
+        "held",
+        "initial",
+        "node",
+        "snapshot",
+    )
+
+    def __init__(self, node: int, initial: Membership) -> None:
+        self.node = node
+        self.initial = initial
+        self.batches: list[Batch] = []  # durable
+        self.flight: Batch | None = None  # being synced
+        self.snapshot: SnapshotFile | None = None
+        self.held = LogImage()
+        self.held.memberships = [(0, initial)]
+        self.ghosts: list[LogImage] = []  # what was held before damage was found: acknowledged, and gone
+        self.doubt_term = 0  # the last in which its replica doubted the end of its log
+        self.confirmed_term = 0  # durable in two batches
+        self.confirmed_vote = 0
+        self._waiting: list[tuple[list[Record], int]] = []
+        self._has_hard_state = False  # the last durable batch changed the hard state, the next one repeats it
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def append(self, records: list[Record], sequence: int) -> None:
+        """Records to be durable; `sequence` is the number of the last."""
+        self._waiting.append((records, sequence))
+
+    def begin_batch(self) -> bool:
+        """Write what waits, unless a batch is being synced or there is nothing to write."""
+        if self.flight is not None or not (self._waiting or self._has_hard_state):
+            return False
+        records: list[Record] = []
+        if self._has_hard_state:
+            records.append(self._hard_state())
+        fresh_from = len(records)
+        before = NOTHING
+        last = self.batches[-1].last_sequence if self.batches else 0
+        for some, sequence in self._waiting:
+            if before == NOTHING:
+                for record in some:
+                    if type(record) is HardStateRecord:
+                        before = last
+                        break
+            records += some
+            last = sequence
+        self._waiting = []
+        self.flight = Batch(records, fresh_from, last, before)
+        return True
+
+    def end_batch(self) -> int:
+        """The sync returned. Returns the number of the last record that counts as durable."""
+        batch = self.flight
+        assert batch is not None
+        self.flight = None
+        self._settle(batch)
+        return batch.last_sequence if batch.sequence_before_hard_state == NOTHING else batch.sequence_before_hard_state
+
+    def _settle(self, batch: Batch) -> None:
+        held = self.held
+        if self._has_hard_state:
+            self.confirmed_term, self.confirmed_vote = held.term, held.vote
+        self.batches.append(batch)
+        self._has_hard_state = batch.sequence_before_hard_state != NOTHING
+        for record in batch.records:
+            held.apply(record)
+
+    def keep_snapshot(self, state: MachineState, membership: Membership) -> None:
+        """A snapshot file is durable; it replaces the one before, and what the log no longer has to say goes."""
+        if self.snapshot is not None and self.snapshot.state.index >= state.index and not self.snapshot.is_damaged:
+            return
+        self.snapshot = SnapshotFile(state, membership)
+        self.held.cover(state.index, state.term, membership)
+        self._drop_front(state.index)
+
+    def _drop_front(self, floor: int) -> None:
+        """Delete the batches that say nothing beyond `floor`, from the front, but never the two last hard states."""
+        hard = [at for at, batch in enumerate(self.batches) if _hard_state_of(batch) is not None]
+        end = hard[-2] if len(hard) >= 2 else 0
+        count = 0
+        while count < end and _last_index_of(self.batches[count]) <= floor:
+            count += 1
+        if count:
+            del self.batches[:count]
+        if end - count < 8 and len(self.batches) > 64 and not self._waiting and self.held.term:
+            # The hard state is old and holds the rest: write it anew, behind everything.
+            last = self.batches[-1].last_sequence
+            self._waiting.append(([self._hard_state()], last))
+
+    def _hard_state(self) -> HardStateRecord:
+        return HardStateRecord(self.held.term, self.held.vote, self.held.is_tail_doubtful)
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def kill(self, is_written: bool) -> None:
+        """The process ended. What it was writing reached the page cache, or not; it is synced at the next start."""
+        self._waiting = []
+        if not is_written:
+            self.flight = None
+
+    def lose_power(self, survives: bool, is_garbage: bool) -> None:
+        """The machine stopped, with or without a process. What was not synced is there whole, not at all, or as
+        garbage that nobody can tell from damage."""
+        self._waiting = []
+        batch = self.flight
+        self.flight = None
+        if batch is None:
+            return
+        if survives:
+            self._settle(batch)
+        elif is_garbage:
+            batch.records = batch.records[: batch.fresh_from]
+            batch.sequence_before_hard_state = NOTHING
+            self._settle(batch)
+            batch.is_damaged = True
+
+    def wipe(self) -> None:
+        """A new disk in the place of this one."""
+        self.ghosts.append(self.held)
+        self.batches = []
+        self.flight = None
+        self.snapshot = None
+        self.held = LogImage()
+        self.held.memberships = [(0, self.initial)]
+        self.confirmed_term = self.confirmed_vote = 0
+        self._waiting = []
+        self._has_hard_state = False
+
+    def has_damage(self) -> bool:
+        """Something on it cannot be read."""
+        if self.snapshot is not None and self.snapshot.is_damaged:
+            return True
+        return any(batch.is_damaged for batch in self.batches)
+
+    def intact_entries(self) -> dict[int, int]:
+        """Index and term of the entries that can be read; those in the snapshot are left out."""
+        found: dict[int, int] = {}
+        for batch in self.batches:
+            if batch.is_damaged:
+                continue
+            for record in batch.records:
+                entry = record.entry if isinstance(record, RepairRecord) else record
+                if isinstance(entry, Entry):
+                    found[entry.index] = entry.term
+        held = self.held
+        return {index: term for index, term in found.items() if index <= held.last and held.term_at(index) == term}
+
+    def was_durable(self, index: int, term: int) -> bool:
+        """Whether the entry is here, or was here before damage."""
+        return self.held.has(index, term) or any(ghost.has(index, term) for ghost in self.ghosts)
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def recover(self) -> Recovered:
+        """Sync, read, and say what the disk proves, as the log's rules have it. The next process begins. Source: W4."""
+        if self.flight is not None:
+            batch = self.flight
+            self.flight = None
+            self._settle(batch)
+        reading = _Reading()
+        for batch in self.batches:
+            reading.read(batch)
+        file = self.snapshot
+        if file is None:
+            recovered = reading.result(0, 0, self.initial, False)
+        else:
+            recovered = reading.result(file.state.index, file.state.term, file.membership, file.is_damaged)
+        if not reading.has_hard_state and self.node in self.initial.voters:
+            # Never started, or wiped: what it promised under this number is unknown.
+            recovered.is_tail_doubtful = recovered.is_vote_doubtful = len(self.initial.voters) > 1
+        self._begin_process(recovered)
+        return recovered
+
+    def _begin_process(self, recovered: Recovered) -> None:
+        self._waiting = []
+        if self.held.last > _last_index(recovered) or self.has_damage():
+            self.ghosts.append(self.held)
+            self.held = LogImage()
+        self.held.load(recovered)
+        if recovered.is_tail_doubtful:
+            self.doubt_term = max(self.doubt_term, recovered.current_term)
+        if recovered.current_term and not recovered.is_vote_doubtful:
+            # It may stand in one batch only, and will be acted upon at once: write the copy before that.
+            self.batches.append(Batch([self._hard_state()], 1, 0, NOTHING))
+        elif self.batches:
+            self.batches[-1].last_sequence = 0  # records are numbered anew
+        self._has_hard_state = False
+        self.confirmed_term, self.confirmed_vote = recovered.current_term, recovered.voted_for
+
+
+def _last_index(recovered: Recovered) -> int:
+    return recovered.entries[-1].index if recovered.entries else recovered.snapshot_index
+
+
+def _hard_state_of(batch: Batch) -> HardStateRecord | None:
+    found = None
+    for record in batch.records:
+        if isinstance(record, HardStateRecord):
+            found = record
+    return found
+
+
+def _index_of(record: Record) -> int:
+    if isinstance(record, Entry):
+        return record.index
+    return record.entry.index if isinstance(record, RepairRecord) else 0
+
+
+def _last_index_of(batch: Batch) -> int:
+    last = 0
+    for record in batch.records:
+        last = max(last, _index_of(record))
+        if isinstance(record, SnapshotRecord):
+            last = max(last, record.index)
+    return last
+
+
+@final
+class _Reading:
+    """Reading a log that may be damaged anywhere. What stands in it after damage proves what was before, or not."""
+
+    __slots__ = (
+        "_entries",
+        "_is_broken",
+        "_is_flagged",
+        "_last",
+        "_lost_run",
+        "_term",
+        "_vote",
+        "has_damage",
+        "has_hard_state",
+        "is_vote_doubtful",
+    )
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._last = NOTHING
+        self._term = 0
+        self._vote = 0
+        self._is_broken = False  # damage since the last entry that was read
+        self._is_flagged = False  # the last hard state says that the tail is doubtful
+        self._lost_run = 0
+        self.has_damage = False
+        self.has_hard_state = False
+        self.is_vote_doubtful = False
+
+    def read(self, batch: Batch) -> None:
+        if batch.is_damaged:
+            self.has_damage = True
+            self._is_broken = True
+            self._lost_run += 1
+            # A hard state stands in two batches in a row; both are gone only when two in a row are.
+            self.is_vote_doubtful = self.is_vote_doubtful or self._lost_run >= 2
+            return
+        self._lost_run = 0
+        for record in batch.records:
+            if isinstance(record, Entry):
+                self._read_entry(record)
+            elif isinstance(record, HardStateRecord):
+                self._read_hard_state(record)
+            elif isinstance(record, TruncateRecord):
+                self._fill_to(record.index - 1)
+                self._cut(record.index)
+            elif isinstance(record, RepairRecord):
+                self._fill_to(record.entry.index)
+                self._entries[record.entry.index] = record.entry
+            else:
+                self._read_snapshot(record)
+
+    def _read_entry(self, entry: Entry) -> None:
+        index = entry.index
+        if self._is_broken:
+            self._fill_to(index - 1)
+            self._cut(index)
+            # What stood before this entry may have been truncated and written anew in the damaged part.
+            self._entries[index - 1] = Entry(index - 1, 0, LOST, b"")
+            self._is_broken = False
+        assert self._last in (NOTHING, index - 1), f"entry {index} behind {self._last}"
+        self._entries[index] = entry
+        self._last = index
+
+    def _read_hard_state(self, record: HardStateRecord) -> None:
+        self._term, self._vote, self._is_flagged = record.term, record.voted_for, record.is_tail_doubtful
+        self.has_hard_state = True
+        self.is_vote_doubtful = False  # It is later than whatever was lost.
+
+    def _read_snapshot(self, record: SnapshotRecord) -> None:
+        at = self._entries.get(record.index)
+        if at is None or at.term != record.term:
+            self._entries = {}
+            self._last = record.index
+            self._is_broken = False
+
+    def _fill_to(self, index: int) -> None:
+        if self._last == NOTHING:
+            self._last = index
+        while self._last < index:
+            self._last += 1
+            self._entries[self._last] = Entry(self._last, 0, LOST, b"")
+
+    def _cut(self, index: int) -> None:
+        while self._last >= index:
+            self._entries.pop(self._last, None)
+            self._last -= 1
+
+    def result(self, index: int, term: int, membership: Membership, is_snapshot_lost: bool) -> Recovered:
+        """The snapshot file and the log put together."""
+        at = self._entries.get(index)
+        if index and at is not None and at.kind != LOST and at.term != term:
+            # The log is of another lineage than the snapshot, which is committed: nothing behind it was.
+            self._cut(index)
+        while self._last > index and self._entries[self._last].kind == LOST:
+            self._cut(self._last)
+        first = index + 1
+        entries = [self._entries.get(at) or Entry(at, 0, LOST, b"") for at in range(first, self._last + 1)]
+        return Recovered(
+            current_term=self._term,
+            voted_for=self._vote,
+            snapshot_index=index,
+            snapshot_term=term,
+            membership=membership,
+            entries=entries,
+            is_tail_doubtful=self.has_damage or self._is_flagged,
+            is_vote_doubtful=self.is_vote_doubtful,
+            is_snapshot_lost=is_snapshot_lost,
+        )
