@@ -1,8 +1,8 @@
 """Random entries for one partition, meant to be nasty: few names, many collisions, and knowledge of what is going on.
 
 The generator is told what each entry led to, so that it can speak with live connection epochs and packet identifiers —
-and, now and then, with stale ones. Two edges speak; their entries are mostly due, sometimes repeated, ahead of their turn, or of
-an incarnation that is not open.
+and, now and then, with stale ones. Three edges speak; their entries are mostly due, sometimes repeated, ahead of their
+turn, or of an incarnation that is not open.
 """
 
 from typing import Final, final
@@ -46,7 +46,7 @@ _STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
 _RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
 
 # How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
-_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 1, 1)
+_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 3, 1)
 _OPEN_SESSION: Final = 0
 _CLOSE_SESSION: Final = 1
 _SUBSCRIBE: Final = 2
@@ -63,7 +63,7 @@ _OTHER_INCARNATION: Final = 2
 _OPENING: Final = 3
 _CLOSING: Final = 4
 _SETTING_POLICY: Final = 5
-_EDGE_COUNT: Final = 2
+_EDGE_COUNT: Final = 3
 
 
 @final
@@ -240,9 +240,8 @@ class RandomCommands:
         prng = self._prng
         if not self._may_be_tight or prng.chance(1, 4):
             return SetPolicy(100, 100, 100, 10_000, 100, 10_000)
-        return SetPolicy(
-            2 + prng.below(5), 1 + prng.below(6), 1 + prng.below(6), 10 + prng.below(40), 1 + prng.below(4), 40
-        )
+        queue = (1 + prng.below(6), 10 + prng.below(40))
+        return SetPolicy(2 + prng.below(5), 1 + prng.below(6), *queue, 1 + prng.below(4), 6 + prng.below(30))
 
 
 def _beside(prng: Prng, incarnation: int) -> int:
