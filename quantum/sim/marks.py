@@ -21,7 +21,7 @@ QOS2_CUT_RECEIVED: Final = "run.qos2-cut.pubrec-received"  # between PUBREC and 
 QOS2_CUT_RELEASED: Final = "run.qos2-cut.pubrel-sent"  # between PUBREL and PUBCOMP,
 QOS2_CUT_COMPLETED: Final = "run.qos2-cut.pubcomp-sent"  # after PUBCOMP, before the other side had it
 CRASH_KINDS: Final = ("kill", "power")
-CRASH_ROLES: Final = ("leader", "follower", "candidate", "learner", "recovering")
+CRASH_ROLES: Final = ("leader", "follower", "pre-candidate", "candidate", "learner", "recovering")
 
 
 def crash_cell(kind: str, role: str, effect: str) -> str:
@@ -99,24 +99,23 @@ class Coverage:
 
 
 def crash_matrix(counts: dict[str, int]) -> list[str]:
-    """The cells that were met, as a table for people: an effect a line, a role and a kind of crash a column."""
-    columns = [(kind, role) for role in CRASH_ROLES for kind in CRASH_KINDS]
+    """The cells that were met, as a table for people: an effect a line, a role a column, killed/lost power in a cell."""
     effects = dict.fromkeys(name.split(".", 3)[3] for name in sorted(counts) if name.startswith("crash."))
     if not effects:
         return []
     width = max(len(effect) for effect in effects)
-    cells = [[counts.get(crash_cell(kind, role, effect), 0) for kind, role in columns] for effect in effects]
-    hit = sum(1 for row in cells for count in row if count)
-    head = "".join(f"{role[:9] + ('!' if kind == 'power' else ''):>11}" for kind, role in columns)
     rows = [
-        f"  {effect:<{width}}" + "".join(f"{n or '.':>11}" for n in row)
-        for effect, row in zip(effects, cells, strict=True)
+        [[counts.get(crash_cell(kind, role, effect), 0) for kind in CRASH_KINDS] for role in CRASH_ROLES]
+        for effect in effects
     ]
-    return [
-        f"crash matrix: {hit} of {len(effects) * len(columns)} cells (! is power loss)",
-        "  " + " " * width + head,
-        *rows,
+    cells = [count for row in rows for pair in row for count in pair]
+    lines = [
+        f"crash matrix: {sum(1 for count in cells if count)} of {len(cells)} cells, killed/lost power",
+        "  " + " " * width + "".join(f"{role:>15}" for role in CRASH_ROLES),
     ]
+    for effect, row in zip(effects, rows, strict=True):
+        lines.append(f"  {effect:<{width}}" + "".join(f"{'/'.join(str(n or '-') for n in pair):>15}" for pair in row))
+    return lines
 
 
 def decode_thresholds(text: str) -> list[Threshold]:

@@ -122,6 +122,7 @@ def test_coverage_of_a_report_is_held_against_thresholds() -> None:
 def test_crash_matrix_has_a_line_for_each_effect_and_counts_its_cells() -> None:
     counts = {crash_cell("kill", "leader", "sync"): 3, crash_cell("power", "follower", "sync"): 1, "other": 5}
     lines = crash_matrix(counts)
-    assert "crash matrix: 2 of 10 cells (! is power loss)" == lines[0]
-    assert ["sync", "3", ".", ".", "1", ".", ".", ".", ".", ".", "."] == lines[2].split()
+    assert "crash matrix: 2 of 12 cells, killed/lost power" == lines[0]
+    assert ["leader", "follower", "pre-candidate", "candidate", "learner", "recovering"] == lines[1].split()
+    assert ["sync", "3/-", "-/1", "-/-", "-/-", "-/-", "-/-"] == lines[2].split()
     assert [] == crash_matrix({"other": 1})
