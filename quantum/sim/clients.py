@@ -211,10 +211,15 @@ class Client:
     def publish(self) -> None:
         """Send one message, if the window has room."""
         packet, key = self._publications.draw()
-        if packet is None or (packet.qos and len(self._outbound) >= min(self.plan.window, self._server_window)):
-            return
-        self._publications.last_number += 1
+        if packet is not None and not (
+            packet.qos and len(self._outbound) >= min(self.plan.window, self._server_window)
+        ):
+            self.send_publish(packet, key)
+
+    def send_publish(self, packet: Publish, key: bytes) -> None:
+        """Send this message, which nobody sent yet."""
         assert self.link is not None
+        self._publications.last_number += 1
         if packet.qos:
             packet.packet_id = self._outbound.new_id(dict.fromkeys(self._requests))
         number = self._publications.last_number
@@ -428,10 +433,6 @@ class Client:
         plan = self.plan
         promises = self._promises
         if packet.reason_code:
-            if packet.session_present:  # [MQTT-3.2.2-6]
-                promises.violate(
-                    "M9", f"CONNACK to {plan.client_id} has reason code {packet.reason_code}", "it says session present"
-                )
             assert self.link is not None
             self._network.client_close(self.link)
             self._forget_connection()

@@ -1,0 +1,114 @@
+"""Histories that look wrong at first sight, and are not."""
+
+from tests.sim.doctored_deliveries import BOTH
+from tests.sim.doctored_sessions import DELAYED, GROUP, WATCHED, WILL, WRITER
+
+GOOD = {
+    "QoS 0 may get lost": BOTH + "p publish t/1 0 a",
+    "what was not acknowledged may get lost": BOTH + "p publish t/1 1 a",
+    "nothing is owed to a subscription of QoS 0": (
+        "s connect\n s< connack\n s subscribe t/1 0\n s< suback 0\n p connect\n p< connack\n p publish t/1 1 a\n p< puback a"
+    ),
+    "nothing is owed before SUBACK": (
+        "s connect\n s< connack\n s subscribe t/1 1\n p connect\n p< connack\n p publish t/1 1 a\n p< puback a\n"
+        "s< suback 1"
+    ),
+    "nothing is owed after UNSUBSCRIBE": BOTH + "s unsubscribe t/#\n p publish t/1 1 a\n p< puback a\n s< unsuback",
+    "a match may come between UNSUBSCRIBE and UNSUBACK": (
+        BOTH + "s unsubscribe t/#\n p publish t/1 0 a\n s< publish t/1 0 a\n s< unsuback"
+    ),
+    "what was matched before UNSUBACK may come after it": (
+        BOTH + "p publish t/1 1 a\n s unsubscribe t/#\n s< unsuback\n s< publish t/1 1 a id=1"
+    ),
+    "an expired message may get lost": BOTH + "s drop\n p publish t/1 1 a expiry=1\n p< puback a\n wait 9000",
+    "No Local owes nothing": (
+        "p connect\n p< connack\n p subscribe t/1 1 nl\n p< suback 1\n p publish t/1 1 a\n p< puback a"
+    ),
+    "too large is discarded": "plan s bytes=100\n" + BOTH + "p publish t/1 1 a big\n p< puback a",
+    "nothing is owed to a session that ended": (
+        BOTH + "p publish t/1 1 a\n p< puback a\n s drop\n s connect clean\n s< connack"
+    ),
+    "QoS 1 twice, because its publisher sent it twice": (
+        BOTH
+        + "p publish t/1 1 a\n s< publish t/1 1 a id=1\n p drop\n p connect\n p< connack present\n p< puback a\n"
+        + "s< publish t/1 1 a id=2"
+    ),
+    "a resent QoS 1 message comes behind its successor the second time": (
+        BOTH
+        + "p publish t/1 1 a\n p publish t/1 1 b\n s< publish t/1 1 a id=1\n s< publish t/1 1 b id=2\n p drop\n"
+        + "p connect\n p< connack present\n s< publish t/1 1 a id=3\n s< publish t/1 1 b id=4"
+    ),
+    "an older message of another QoS": (
+        BOTH + "p publish t/1 1 a\n p publish t/1 0 b\n s< publish t/1 0 b\n s< publish t/1 1 a id=1"
+    ),
+    "an older message of another publisher": (
+        BOTH
+        + "q connect\n q< connack\n p publish t/1 1 a\n q publish t/1 1 b\n s< publish t/1 1 b id=1\n s< publish t/1 1 a id=2"
+    ),
+    "QoS 0 of an older connection of the publisher": (
+        BOTH
+        + "p publish t/1 0 a\n p drop\n p connect\n p< connack present\n p publish t/1 0 b\n s< publish t/1 0 b\n"
+        + "s< publish t/1 0 a"
+    ),
+    "PUBREL again to a resumed session": (
+        BOTH
+        + "p publish t/1 2 a\n s< publish t/1 2 a id=1\n s< pubrel 1\n s drop\n s connect\n s< connack present\n s< pubrel 1"
+    ),
+    "an abandoned clean start may end the session whenever it arrives": (
+        BOTH + "s drop\n s connect clean\n s drop\n s connect clean\n s< connack\n s drop\n s connect\n s< connack"
+    ),
+    "a session may have expired": "plan s expiry=3\n s connect\n s< connack\n s drop\n wait 4000\n s connect\n s< connack",
+    "nobody knows when a session expires while clocks jump": (
+        "plan s expiry=10\n time uneven\n s connect\n s< connack\n s drop\n wait 60000\n s connect\n s< connack present"
+    ),
+    "a will that may have been taken back": WILL + "s disconnect\n m< publish will/s 1 will:s:1 id=1",
+    "a will that nobody could notice to be due": WILL + "s drop",
+    "a delayed will after a clean start": (
+        DELAYED + "s drop\n s connect clean\n s< connack\n m< publish will/s 1 will:s:1 id=1"
+    ),
+    "a delayed will although the session went on, long after": (
+        DELAYED + "s drop\n wait 31000\n m< publish will/s 1 will:s:1 id=1\n s connect\n s< connack present"
+    ),
+    "a will again with DUP": (
+        WATCHED
+        + "plan s will\n s connect\n s< connack\n s drop\n m< publish will/s 1 will:s:1 id=1\n m drop\n m connect\n"
+        + "m< connack present\n m< publish will/s 1 will:s:1 id=1 dup"
+    ),
+    "either of two concurrent retained values": (
+        WRITER
+        + "q connect\n q< connack\n p publish r/1 1 a retain\n q publish r/1 1 b retain\n p< puback a\n q< puback b\n"
+        + "s connect\n s< connack\n s subscribe r/1 1\n s< suback 1\n s< publish r/1 1 a id=1 retain"
+    ),
+    "an open write may be seen or not": (
+        WRITER
+        + "p publish r/1 1 a retain\n s connect\n s< connack\n s subscribe r/1 1\n s< suback 1\n"
+        + "q connect\n q< connack\n q subscribe r/1 1\n q< suback 1\n q< publish r/1 1 a id=1 retain"
+    ),
+    "a retained value again after it was resent": (
+        WRITER
+        + "q connect\n q< connack\n p publish r/1 1 a retain\n q publish r/1 1 b retain\n q< puback b\n"
+        + "s connect\n s< connack\n s subscribe r/1 1\n s< suback 1\n s< publish r/1 1 b id=1 retain\n"
+        + "p drop\n p connect\n p< connack present\n p< puback a\n"
+        + "o connect\n o< connack\n o subscribe r/1 1\n o< suback 1\n o< publish r/1 1 a id=1 retain"
+    ),
+    "Retain Handling 1 for a subscription that is new": (
+        WRITER
+        + "p publish r/1 1 a retain\n p< puback a\n s connect\n s< connack\n s subscribe r/1 1 rh=1\n s< suback 1\n"
+        + "s< publish r/1 1 a id=1 retain"
+    ),
+    "one retained message for each of two SUBSCRIBEs": (
+        WRITER
+        + "p publish r/1 1 a retain\n p< puback a\n s connect\n s< connack\n s subscribe r/1 1\n s< suback 1\n"
+        + "s< publish r/1 1 a id=1 retain\n s subscribe r/1 1\n s< suback 1\n s< publish r/1 1 a id=2 retain"
+    ),
+    "a shared message lost with the session it was given to": (
+        GROUP + "p publish t/1 1 x\n p< puback x\n a drop\n a connect clean\n a< connack"
+    ),
+    "a shared message given to another when the first one's session ended": (
+        GROUP + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n a drop\n a connect clean\n a< connack\n"
+        "b< publish t/1 1 x id=1"
+    ),
+    "a connection that was taken over may be heard until then": (
+        BOTH + "p publish t/1 0 a\n p connect\n p< connack present\n s< publish t/1 0 a"
+    ),
+}
