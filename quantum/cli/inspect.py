@@ -11,7 +11,7 @@ from quantum.cli.table import echo_json_lines, echo_table
 from quantum.core.broker.commands import decode_entry
 from quantum.core.broker.state import BrokerState
 from quantum.core.raft.entry import COMMAND
-from quantum.core.wal.frame import Frame, GroupEntry, HardState, SnapshotMark, decode_frames
+from quantum.core.wal.frame import Frame, GroupEntry, HardState, Note, Repair, SnapshotMark, Truncate, decode_frames
 from quantum.core.wal.ledger import ledger_line
 
 GROUP: Final = 1  # the partition of a single node
@@ -149,10 +149,10 @@ def state(path: Path, as_json: bool, group: int) -> None:
 
 
 def _frame_row(frame: Frame) -> dict[str, object]:
-    if isinstance(frame, GroupEntry):
+    if isinstance(frame, GroupEntry | Repair):
         entry = frame.entry
         row: dict[str, object] = {
-            "frame": "entry",
+            "frame": "entry" if isinstance(frame, GroupEntry) else "repair",
             "group": frame.group,
             "index": entry.index,
             "term": entry.term,
@@ -163,14 +163,18 @@ def _frame_row(frame: Frame) -> dict[str, object]:
         return row
     if isinstance(frame, HardState):
         return {"frame": "hard_state", "group": frame.group, "term": frame.term, "voted_for": frame.voted_for}
-    assert isinstance(frame, SnapshotMark)
-    return {
-        "frame": "snapshot",
-        "group": frame.group,
-        "index": frame.index,
-        "term": frame.term,
-        "manifest": frame.digest.hex(),
-    }
+    if isinstance(frame, SnapshotMark):
+        return {
+            "frame": "snapshot",
+            "group": frame.group,
+            "index": frame.index,
+            "term": frame.term,
+            "manifest": frame.digest.hex(),
+        }
+    if isinstance(frame, Truncate):
+        return {"frame": "truncate", "group": frame.group, "index": frame.index}
+    assert isinstance(frame, Note)
+    return {"frame": "note", "lost_from": frame.first_lost, "lost_before": frame.next_valid}
 
 
 def _tell_end(data: DataDir) -> None:

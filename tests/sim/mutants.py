@@ -33,14 +33,14 @@ MUTANTS = (
     Mutant(
         "torn tail kept",
         "core/wal/batch.py",
-        "    if _CRC.unpack_from(data, at + 4)[0] != crc:\n",
-        "    if _CRC.unpack_from(data, at + 4)[0] != crc and not sequence:\n",
+        "    if crc != head.body_crc or end > len(data):\n",
+        "    if crc != head.body_crc and not head.sequence:\n",
     ),
     Mutant(
         "damage inside the log cut",
         "core/wal/recovery.py",
-        "            if batch is not None and batch.sequence > self._sequence:\n",
-        "            if batch is not None and batch.sequence < 0:\n",
+        "            batch = self._find(self._at)\n",
+        "            batch = None\n            self._content_end = self._at\n",
     ),
     Mutant(
         "message expiry off by one second",

@@ -1,16 +1,20 @@
 """Appending to the log: frames collect while the batch before them is being synced (group commit without a timer).
 
 One batch is in flight at any time. A failed write or sync is final: nothing is ever written after it (FAULTS W7).
+
+A hard state is written into two batches in a row and counts only when both are durable, so that one damaged batch never
+hides a vote (FAULTS W6); whatever its group put behind it waits for that too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
-from quantum.core.wal.batch import HEAD_BYTES, encode_batch
+from quantum.core.wal.batch import OVERHEAD_BYTES, encode_batch
 from quantum.core.wal.segment import HEAD_BYTES as SEGMENT_HEAD_BYTES
 from quantum.core.wal.segment import encode_head, segment_name
 
 FRAMES_MAX: Final = 0xFFFFFFFF
+_HARD_STATE: Final = -1  # in place of an entry's index: a frame that is to be written twice
 
 
 @final
@@ -22,6 +26,7 @@ class LogPosition:
     offset: int  # 0 for a segment whose head is not written yet
     sequence: int
     previous: bytes  # digest of the batch before
+    notes: list[bytes] = field(default_factory=list)  # frames that go in front of all others
 
 
 @final
@@ -32,7 +37,7 @@ class Append:
     name: str
     offset: int
     data: bytes
-    marks: dict[int, int]  # group → greatest entry index in it
+    marks: dict[int, int]  # group → the greatest number that counts once this is durable
 
 
 @final
@@ -41,7 +46,10 @@ class Writer:
 
     __slots__ = (
         "_batch_bytes_max",
+        "_copies",
+        "_copy_bytes",
         "_frames",
+        "_held",
         "_in_flight",
         "_marks",
         "_position",
@@ -61,10 +69,17 @@ class Writer:
         self._sizes: dict[int, int] = {}  # segments that exist, with their sizes
         self._ready: dict[int, bool] = {}  # segments asked for → created
         self._frames: list[bytes] = []
-        self._marks: list[tuple[int, int]] = []  # (group, index) for each frame; (0, 0) where it is no entry
+        self._marks: list[
+            tuple[int, int, int]
+        ] = []  # (group, index, mark) for each frame; index 0 where it is no entry
+        self._copies: dict[int, bytes] = {}  # group → hard state of the batch before, to be written again
+        self._copy_bytes = 0
+        self._held: dict[int, int] = {}  # group → mark that counts with that copy
         self._in_flight: dict[int, int] | None = None
         self.pending_bytes = 0
         self.last_index: dict[int, dict[int, int]] = {}  # segment → group → greatest entry index in it
+        for note in position.notes:
+            self.add(note, 0, 0)
 
     @property
     def segment(self) -> int:
@@ -86,10 +101,19 @@ class Writer:
         self._ready.pop(number, None)
         self.last_index.pop(number, None)
 
-    def add(self, frame: bytes, group: int, index: int) -> None:
-        """Put a frame behind all others; `index` is 0 where it is no entry."""
+    def add(self, frame: bytes, group: int, index: int, sequence: int = 0) -> None:
+        """Put a frame behind all others; `index` is 0 where it is no entry.
+
+        `sequence` is what `on_durable` reports for the group; the index where there is none.
+        """
         self._frames.append(frame)
-        self._marks.append((group, index))
+        self._marks.append((group, index, sequence or index))
+        self.pending_bytes += len(frame)
+
+    def add_hard_state(self, frame: bytes, group: int, sequence: int) -> None:
+        """Put a hard state behind all others; it counts when it is durable twice."""
+        self._frames.append(frame)
+        self._marks.append((group, _HARD_STATE, sequence))
         self.pending_bytes += len(frame)
 
     def take_create(self) -> tuple[int, int] | None:
@@ -113,8 +137,8 @@ class Writer:
         return None
 
     def _need_bytes(self) -> int:
-        """Bytes that the next batch takes in a fresh segment."""
-        size = SEGMENT_HEAD_BYTES + HEAD_BYTES
+        """Bytes that the next batch takes in a fresh segment, at most."""
+        size = SEGMENT_HEAD_BYTES + OVERHEAD_BYTES + self._copy_bytes
         for frame in self._frames:
             if size > self._batch_bytes_max:
                 break
@@ -123,10 +147,10 @@ class Writer:
 
     def take_append(self) -> Append | None:
         """The next batch, when there is something to write, nothing in flight and a segment with room for it."""
-        if self._in_flight is not None or not self._frames:
+        if self._in_flight is not None or not (self._frames or self._copies):
             return None
         count = 0
-        size = 0
+        size = self._copy_bytes
         for frame in self._frames:
             if count and size + len(frame) > self._batch_bytes_max:
                 break
@@ -137,14 +161,29 @@ class Writer:
         if room is None:
             return None
         head_bytes = 0 if position.offset else SEGMENT_HEAD_BYTES
-        if position.offset + head_bytes + HEAD_BYTES + size > room:
+        if position.offset + head_bytes + OVERHEAD_BYTES + size > room:
             following = position.segment + 1
-            if self._sizes.get(following, 0) < SEGMENT_HEAD_BYTES + HEAD_BYTES + size:
+            if self._sizes.get(following, 0) < SEGMENT_HEAD_BYTES + OVERHEAD_BYTES + size:
                 return None
             position = LogPosition(following, 0, position.sequence, position.previous)
         return self._write(position, count, size)
 
     def _write(self, position: LogPosition, count: int, size: int) -> Append:
+        self.pending_bytes -= size
+        taken, in_flight = self._take(position.segment, count)
+        head = b""
+        at = position.offset
+        if not at:
+            size = self._sizes[position.segment]
+            head = encode_head(self._salt, position.segment, size, position.sequence, position.previous)
+            at = SEGMENT_HEAD_BYTES
+        data, digest = encode_batch(self._salt, position.segment, at, position.sequence, position.previous, taken)
+        self._in_flight = in_flight
+        self._position = LogPosition(position.segment, at + len(data), position.sequence + 1, digest)
+        return Append(segment_name(position.segment), position.offset, head + data, in_flight)
+
+    def _take(self, segment: int, count: int) -> tuple[list[bytes], dict[int, int]]:
+        """The frames of the next batch, and what counts once it is durable."""
         frames = self._frames
         if count == len(frames):
             taken, marks = frames, self._marks
@@ -153,24 +192,33 @@ class Writer:
             taken, marks = frames[:count], self._marks[:count]
             del frames[:count]
             del self._marks[:count]
-        head = b""
-        at = position.offset
-        if not at:
-            head = encode_head(self._salt, position.segment, position.sequence, position.previous)
-            at = SEGMENT_HEAD_BYTES
-        data, digest = encode_batch(self._salt, position.segment, at, position.sequence, position.previous, taken)
-        in_flight: dict[int, int] = {}
-        for group, index in marks:
-            if index:
-                in_flight[group] = index
-        self.last_index.setdefault(position.segment, {}).update(in_flight)
-        self._in_flight = in_flight
-        self._position = LogPosition(position.segment, at + len(data), position.sequence + 1, digest)
-        self.pending_bytes -= size
-        return Append(segment_name(position.segment), position.offset, head + data, in_flight)
+        in_flight = self._held
+        held: dict[int, int] = {}
+        copies: dict[int, bytes] = {}
+        last_index = self.last_index.setdefault(segment, {})
+        for at, (group, index, mark) in enumerate(marks):
+            if index > 0:
+                if index > last_index.get(group, 0):
+                    last_index[group] = index
+            elif index < 0:
+                copies[group] = taken[at]
+            if mark:
+                if group in copies:
+                    held[group] = mark
+                else:
+                    in_flight[group] = mark
+        if self._copies:
+            taken = [*self._copies.values(), *taken]
+        self._copies = copies
+        self._copy_bytes = 0
+        for frame in copies.values():
+            self._copy_bytes += len(frame)
+        self.pending_bytes += self._copy_bytes
+        self._held = held
+        return taken, in_flight
 
     def on_durable(self) -> dict[int, int]:
-        """The batch in flight is on disk: group → greatest durable entry index."""
+        """The batch in flight is on disk: group → the greatest number of `add` that counts now."""
         assert self._in_flight is not None
         done = self._in_flight
         self._in_flight = None
@@ -178,4 +226,4 @@ class Writer:
 
     def is_idle(self) -> bool:
         """Nothing is in flight and nothing waits."""
-        return self._in_flight is None and not self._frames
+        return self._in_flight is None and not self._frames and not self._copies
