@@ -241,7 +241,7 @@ class RandomCommands:
         if not self._may_be_tight or prng.chance(1, 4):
             return SetPolicy(100, 100, 100, 10_000, 100, 10_000)
         queue = (1 + prng.below(6), 10 + prng.below(40))
-        return SetPolicy(2 + prng.below(5), 1 + prng.below(6), *queue, 1 + prng.below(4), 6 + prng.below(30))
+        return SetPolicy(2 + prng.below(5), 1 + prng.below(6), *queue, 1 + prng.below(6), 4 + prng.below(20))
 
 
 def _beside(prng: Prng, incarnation: int) -> int:
