@@ -39,17 +39,20 @@ def on_append_entries(raft: "Raft", sender: int, message: AppendEntries) -> None
         entries = entries[skip:]
         previous_index += skip
         if previous_index < raft.commit_index:
-            reply_accepted(raft, sender, raft.commit_index)
+            reply_accepted(raft, sender)
             return
     elif raft.log.term_at(previous_index) != message.previous_term or raft.log.is_lost(previous_index):
         hint_index, hint_term = raft.log.hint(previous_index - 1, message.previous_term)
         _reply(raft, sender, AppendEntriesReply(raft.current_term, False, previous_index, hint_index, hint_term))
         return
     matched = _accept(raft, entries, previous_index)
-    raft.verified_index = max(raft.verified_index, matched)
-    raft.set_commit(min(message.commit_index, matched))
-    reply_accepted(raft, sender, matched)
+    first_lost = raft.log.first_lost
+    if not first_lost or previous_index < first_lost:
+        # Behind a hole a fit says nothing of what stands in front: a truncation may be lost in there.
+        raft.verified_index = max(raft.verified_index, matched)
+        raft.set_commit(min(message.commit_index, matched))
     advance_doubt(raft)
+    reply_accepted(raft, sender)
 
 
 def _accept(raft: "Raft", entries: list[Entry], previous_index: int) -> int:
@@ -66,6 +69,11 @@ def _accept(raft: "Raft", entries: list[Entry], previous_index: int) -> int:
                 matched = index
                 continue
             assert index > raft.commit_index, f"leader {raft.leader} overwrites committed entry {index}"
+            if log.has_lost and index < log.lost_range()[1]:
+                # 1. 3@1  2. a new leader truncates to 3, sends 3@2, 4@2, 5@2  3. all of that but 5@2 is lost here. What
+                # contradicts the leader is 3@1; of 5@2 that says nothing, and it may be committed.
+                raft.lose_from(index)
+                continue
             raft.truncate_log(index)
         for new in entries[log.last_index + 1 - entries[0].index :]:
             raft.append_entry(new)
@@ -82,12 +90,9 @@ def _fill_before(raft: "Raft", entries: list[Entry], at: int) -> None:
         fill_hole(raft, entries[first:at])
 
 
-def reply_accepted(raft: "Raft", to: int, matched: int) -> None:
-    """Acknowledge what is on this disk: nothing behind a hole."""
-    first_lost = raft.log.first_lost
-    if first_lost:
-        matched = min(matched, first_lost - 1)
-    _reply(raft, to, AppendEntriesReply(raft.current_term, True, matched))
+def reply_accepted(raft: "Raft", to: int) -> None:
+    """Acknowledge all that is here and known to be the leader's; it leaves when that is on this disk."""
+    _reply(raft, to, AppendEntriesReply(raft.current_term, True, raft.proved_index))
 
 
 def _reply(raft: "Raft", to: int, reply: AppendEntriesReply) -> None:
@@ -107,10 +112,12 @@ def on_heartbeat(raft: "Raft", sender: int, message: Heartbeat) -> None:
     if message.is_idle and _may_fall_silent(raft, message):
         raft.is_idle = True
         raft.deadline_ms = 0
-    raft.durability.send(sender, HeartbeatReply(raft.current_term, message.read_sequence, raft.is_idle))
-    if raft.log.has_lost or raft.doubt.is_tail_doubtful or raft.snapshot_index_min:
-        reply_accepted(raft, sender, raft.commit_index)  # The leader may count on more than is left.
+    raft.durability.send(
+        sender, HeartbeatReply(raft.current_term, message.read_sequence, raft.is_idle, raft.proved_index)
+    )
     advance_doubt(raft)
+    if raft.log.has_lost or raft.doubt.is_tail_doubtful or raft.snapshot_index_min:
+        reply_accepted(raft, sender)  # The leader may count on more than is left.
 
 
 def _may_fall_silent(raft: "Raft", message: Heartbeat) -> bool:
@@ -127,11 +134,12 @@ def install(raft: "Raft", index: int, term: int, membership: Membership) -> None
     """Begin behind a snapshot; keep what follows it if that is of the same log. Raft figure 13, 6 and 7."""
     log = raft.log
     if log.term_at(index) == term and not log.is_lost(index):
-        raft.memberships.compact(index)
         log.compact(index, term)
+        raft.memberships.rebase(index, membership)  # The entry that made it may have been lost here.
         raft.durability.on_installed(index)
     else:
-        is_tail_cut = log.is_lost(index)  # What follows the hole may have been acknowledged.
+        # What follows a hole may have been acknowledged, whatever stands in front of the hole.
+        is_tail_cut = log.has_lost and index <= log.lost_range()[1]
         log.restart(index, term)
         raft.memberships = MembershipHistory(index, membership)
         raft.durability.on_restarted(index)

@@ -10,7 +10,7 @@ from quantum.core.raft.entry import Entry
 from quantum.core.raft.log import RaftLog
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply, Message, TimeoutNow
-from quantum.core.raft.progress import PROBE, SNAPSHOT, Progress
+from quantum.core.raft.progress import SNAPSHOT, Progress
 from quantum.core.raft.quorum import is_quorum, quorum_index
 from quantum.core.raft.reads import Reads
 
@@ -82,14 +82,14 @@ class Leadership:
                 self._want_snapshot(node, progress)
                 return
             entries = log.slice(progress.next_index, self._config.append_entries_max, self._config.append_bytes_max)
-            if not entries and progress.state != PROBE and progress.commit_sent >= min(commit_index, previous_index):
+            if not entries and progress.is_matched and progress.commit_sent >= min(commit_index, previous_index):
                 return
-            self._append(node, progress, entries, commit_index)
+            self._append(node, progress, progress.next_index, entries, commit_index)
             if not entries:
                 return
 
-    def _append(self, node: int, progress: Progress, entries: list[Entry], commit_index: int) -> None:
-        previous_index = progress.next_index - 1
+    def _append(self, node: int, progress: Progress, index: int, entries: list[Entry], commit_index: int) -> None:
+        previous_index = index - 1
         previous_term = self._log.term_at(previous_index)
         last_index = entries[-1].index if entries else previous_index
         size = sum([len(entry.data) for entry in entries])
@@ -138,7 +138,7 @@ class Leadership:
                 progress.snapshot_index_min = 0
                 progress.become_probe()
                 progress.become_replicate()
-        elif not reply.is_lost:
+        else:
             hint_index, _ = self._log.hint(reply.hint_index, reply.hint_term)
             progress.on_refused(reply.index, hint_index + 1)
         self.send_append(sender, progress, commit_index)
@@ -157,7 +157,11 @@ class Leadership:
         progress.is_active = True
         progress.is_idle = reply.is_idle
         progress.on_heartbeat_reply()
-        if progress.match_index < self._log.last_index and not progress.is_paused:
+        if reply.proved_index < progress.match_index and progress.match_index >= self._log.base_index:
+            # It cannot know that what it acknowledged is still ours: 1. all is committed  2. a follower restarts
+            # 3. nobody writes any more. Without this it would apply nothing.
+            self._append(sender, progress, progress.match_index + 1, [], commit_index)
+        elif progress.match_index < self._log.last_index and not progress.is_paused:
             # The last AppendEntries may have been lost: an empty one finds that out.
             self._probe(sender, progress, commit_index)
         if reply.read_sequence > progress.read_sequence:
@@ -168,7 +172,7 @@ class Leadership:
         before = len(self.outbox)
         self.send_append(node, progress, commit_index)
         if len(self.outbox) == before and progress.state != SNAPSHOT and not progress.is_paused:
-            self._append(node, progress, [], commit_index)
+            self._append(node, progress, progress.next_index, [], commit_index)
 
     def confirm_reads(self) -> None:
         """Reads whose round a quorum has answered are done."""

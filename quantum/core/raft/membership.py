@@ -130,7 +130,7 @@ class MembershipHistory:
         at = len([each for each in self._appended if each[0] < index])
         self._appended.insert(at, (index, membership))
 
-    def compact(self, index: int) -> None:
-        """Entries up to `index` are in a snapshot."""
-        self._base = (max(index, self._base[0]), self.at(index))
+    def rebase(self, index: int, membership: Membership) -> None:
+        """Entries up to `index` are in a snapshot, with the membership as of there."""
+        self._base = (index, membership)
         self._appended = [each for each in self._appended if each[0] > index]

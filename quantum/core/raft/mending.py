@@ -87,10 +87,18 @@ def fetch_lost(raft: "Raft") -> None:
             raft.durability.send(node, request)
 
 
-def on_fetched(raft: "Raft", reply: FetchEntriesReply) -> None:
-    """A peer has some of what was lost."""
-    closing = raft.repair.collect(raft.log, reply)
-    if closing:
+def on_fetched(raft: "Raft", sender: int, reply: FetchEntriesReply) -> None:
+    """A peer has some of what was lost, or the leader says that it is not worth having."""
+    repair, log = raft.repair, raft.log
+    if not reply.entries:
+        is_leaders = sender == raft.leader and reply.leader_term == raft.current_term
+        if is_leaders and repair.is_about(log, reply):
+            raft.truncate_log(reply.next_index)
+        return
+    closing = repair.collect(log, reply)
+    if repair.is_refuted(raft.proved_index):
+        raft.truncate_log(log.lost_range()[1] + 1)
+    elif closing:
         fill_hole(raft, closing)
         advance_doubt(raft)
 
@@ -100,9 +108,7 @@ def fill_hole(raft: "Raft", closing: list[Entry]) -> None:
     for entry in closing:
         index = entry.index
         if not raft.log.is_lost(index):
-            if raft.log.term_at(index) == entry.term:
-                continue
-            assert index > raft.commit_index, f"committed entry {index} is another one at a peer"
+            assert index > raft.proved_index, f"proved entry {index} is another one at a peer"
             raft.log.lose(index)
             raft.memberships.remove(index)
         raft.log.fill(entry)

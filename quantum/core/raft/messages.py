@@ -91,11 +91,13 @@ class Heartbeat:
 @final
 @dataclass(slots=True)
 class HeartbeatReply:
-    """The sender took the leader for its leader when it had seen the heartbeat of `read_sequence`."""
+    """The sender took the leader for its leader when it had seen the heartbeat of `read_sequence`. Up to `proved_index`
+    it knows its log to be the leader's."""
 
     term: int
     read_sequence: int
-    is_idle: bool = False
+    is_idle: bool
+    proved_index: int
 
 
 @final
@@ -140,12 +142,14 @@ class FetchEntries:
 @final
 @dataclass(slots=True)
 class FetchEntriesReply:
-    """Entries that end right before (next_index, next_term), and the term of the one in front of them."""
+    """Entries that end right before (next_index, next_term), and the term of the one in front of them. Without entries:
+    the sender leads in `leader_term`, and its log has no (next_index, next_term)."""
 
     next_index: int
     next_term: int
-    previous_term: int
+    previous_term: int  # 0 when it is not known
     entries: list[Entry]
+    leader_term: int = 0
 
 
 @final

@@ -59,6 +59,11 @@ class Progress:
             or self._inflight_bytes >= self._config.inflight_bytes_max
         )
 
+    @property
+    def is_matched(self) -> bool:
+        """It is known that the logs agree up to where the next AppendEntries begins, or something is on its way there."""
+        return self.state != PROBE or self.next_index == self.match_index + 1
+
     def on_sent(self, last_index: int, size: int) -> None:
         """Entries up to `last_index` were sent from next_index on; none for an index below next_index."""
         if self.state == REPLICATE:
@@ -80,7 +85,8 @@ class Progress:
             self.next_index = index + 1
         if self.state == PROBE:
             if is_lost:
-                self._is_probing = False
+                # Only news ends a probe: a doubled answer would double the probes.
+                self._is_probing = self._is_probing and not is_news
             elif index == self.match_index:
                 self.become_replicate()
         elif self.state == REPLICATE:
@@ -104,9 +110,9 @@ class Progress:
     def on_lost(self, index: int) -> None:
         """The follower lost what it once acknowledged: only up to `index` is it known to be there."""
         self.match_index = min(self.match_index, index)
-        if self.state != SNAPSHOT:
+        if self.state == REPLICATE or (self.state == PROBE and index + 1 < self.next_index):
             self.become_probe()
-            self.next_index = min(self.next_index, index + 1)
+            self.next_index = index + 1
 
     def on_heartbeat_reply(self) -> None:
         """It lives; a probe or an append that was lost must not hold it up for ever."""

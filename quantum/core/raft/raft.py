@@ -252,7 +252,7 @@ class Raft:
         """A snapshot at `index` is durable here: the log up to there is not needed in memory any more."""
         assert index <= self.applied_index
         if index > self.log.base_index:
-            self.memberships.compact(index)
+            self.memberships.rebase(index, self.memberships.at(index))
             self.log.compact(index, self.log.term_at(index))
 
     def on_snapshot_received(
@@ -265,10 +265,10 @@ class Raft:
         follow(self, sender, term)
         is_needed = index >= self.snapshot_index_min if self.snapshot_index_min else index > self.commit_index
         if not is_needed:
-            reply_accepted(self, sender, self.commit_index)
+            reply_accepted(self, sender)
             return False
         install(self, index, snapshot_term, membership)
-        reply_accepted(self, sender, index)
+        reply_accepted(self, sender)
         self.check()
         return True
 
@@ -303,6 +303,11 @@ class Raft:
     def durable_index(self) -> int:
         """Entries up to here are on this disk."""
         return self.durability.durable_index
+
+    @property
+    def proved_index(self) -> int:
+        """Entries up to here are here, and the leader's of current_term: nothing will ever replace them in this term."""
+        return max(self.commit_index, self.verified_index)
 
     @property
     def record_sequence(self) -> int:
@@ -425,6 +430,13 @@ class Raft:
         self.verified_index = min(self.verified_index, index - 1)
         self.memberships.truncate(index)
 
+    def lose_from(self, index: int) -> None:
+        """Give up what stands from `index` to the next hole: it contradicts the leader, what is behind may not."""
+        while not self.log.is_lost(index):
+            self.log.lose(index)
+            self.memberships.remove(index)
+            index += 1
+
     def set_commit(self, index: int) -> None:
         """Entries up to `index` are committed, says the leader; beyond a hole that helps nobody."""
         if self.log.has_lost:
@@ -493,11 +505,12 @@ class Raft:
             self.doubt.on_reply(sender, message)
             advance_doubt(self)
         elif isinstance(message, FetchEntries):
-            reply = answer(self.log, message, self.config.append_bytes_max)
+            leader_term = self.current_term if self.role == LEADER else 0
+            reply = answer(self.log, message, self.config.append_bytes_max, leader_term)
             if reply is not None:
                 self.durability.send(sender, reply)
         elif isinstance(message, FetchEntriesReply):
-            on_fetched(self, message)
+            on_fetched(self, sender, message)
         elif self.doubt.is_vote_doubtful:
             return
         elif isinstance(message, RequestPreVote):

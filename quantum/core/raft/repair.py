@@ -2,8 +2,9 @@
 
 A hole is known by the entry behind it. A peer whose log has that very entry has, by the Log Matching Property, the very
 entries that stood in front of it; who leads does not matter. What peers send is collected from behind, because the proof
-comes from there, until it fits what stands in front of the hole. Nothing of it is recorded before: half a hole filled
-from behind would hide the other half. Where it does not fit in front, a truncation was lost too, and the hole grows.
+comes from there, until it meets an entry that is here. Nothing of it is recorded before: half a hole filled from behind
+would hide the other half. Where it does not fit in front, a truncation was lost too, and the hole grows. It never grows
+into what is proved to be the leader's: then what stands behind the hole is refuted, and goes.
 """
 
 from typing import Final, final
@@ -60,30 +61,45 @@ class Repair:
         first = reply.next_index - len(given)
         if not given or [entry.index for entry in given] != list(range(first, reply.next_index)):
             return []
-        cut = max(0, log.first_index - first)  # what our snapshot holds anyway
-        if cut >= len(given):
-            return []
-        first += cut
-        previous_term = given[cut - 1].term if cut else reply.previous_term
         self._due_ms = 0
-        self._collected.extend(reversed(given[cut:]))
-        is_known = previous_term > 0 or first == 1
-        if not is_known or log.is_lost(first - 1) or log.term_at(first - 1) != previous_term:
-            return []
+        for entry in reversed(given):
+            if entry.index < log.base_index:
+                return []
+            if log.term_at(entry.index) == entry.term:
+                return self._close()
+            self._collected.append(entry)
+        is_known = reply.previous_term > 0 or first == 1
+        if is_known and not log.is_lost(first - 1) and log.term_at(first - 1) == reply.previous_term:
+            return self._close()
+        return []
+
+    def _close(self) -> list[Entry]:
         closing = self._collected
         closing.reverse()
         self._collected = []
         self._next = (0, 0)
         return closing
 
+    def is_refuted(self, index: int) -> bool:
+        """Whether what stands behind the hole implies another entry than the one at `index`, or in front of that."""
+        return len(self._collected) > 0 and self._collected[-1].index <= index
 
-def answer(log: RaftLog, wanted: FetchEntries, bytes_max: int) -> FetchEntriesReply | None:
-    """What this log has of it, the end first; None when it has nothing or cannot prove it."""
+    def is_about(self, log: RaftLog, reply: FetchEntriesReply) -> bool:
+        """Whether the reply is about the entry that stands behind the hole."""
+        if not log.has_lost:
+            return False
+        next_index = log.lost_range()[1] + 1
+        return (reply.next_index, reply.next_term) == (next_index, log.term_at(next_index))
+
+
+def answer(log: RaftLog, wanted: FetchEntries, bytes_max: int, leader_term: int) -> FetchEntriesReply | None:
+    """What this log has of it, the end first; None when it has nothing or cannot prove it. A leader (`leader_term`, else
+    0) says so when its log has no such entry behind the hole."""
     next_index = wanted.last + 1
-    if wanted.first < 1 or wanted.first > wanted.last:
+    if wanted.first < 1 or wanted.first > wanted.last or next_index <= log.first_index:
         return None
-    if next_index <= log.first_index or next_index > log.last_index or log.term_at(next_index) != wanted.next_term:
-        return None
+    if log.term_at(next_index) != wanted.next_term:
+        return FetchEntriesReply(next_index, wanted.next_term, 0, [], leader_term) if leader_term else None
     entries: list[Entry] = []
     size = 0
     index = wanted.last

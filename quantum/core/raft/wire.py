@@ -49,10 +49,10 @@ _VOTED: Final = Struct("<BQ?")
 _APPEND: Final = Struct("<BQQQQI")
 _APPENDED: Final = Struct("<BQ?QQQ?Q")
 _HEARTBEAT: Final = Struct("<BQQQQ?")
-_BEATEN: Final = Struct("<BQQ?")
+_BEATEN: Final = Struct("<BQQ?Q")
 _TWO: Final = Struct("<BQQ")
 _THREE: Final = Struct("<BQQQ")
-_FETCHED: Final = Struct("<BQQQI")
+_FETCHED: Final = Struct("<BQQQQI")
 _ONE: Final = Struct("<BQ")
 _LAST: Final = Struct("<BQQQQ?QH")
 _ENTRY: Final = Struct("<QQBI")  # index, term, kind, data bytes
@@ -90,7 +90,7 @@ def encode_message(message: Message) -> bytes:
             HEARTBEAT, message.term, message.commit_index, message.read_sequence, message.last_index, message.is_idle
         )
     if isinstance(message, HeartbeatReply):
-        return _BEATEN.pack(HEARTBEAT_REPLY, message.term, message.read_sequence, message.is_idle)
+        return _BEATEN.pack(HEARTBEAT_REPLY, message.term, message.read_sequence, message.is_idle, message.proved_index)
     return _encode_rare(message)
 
 
@@ -113,7 +113,12 @@ def _encode_rare(message: Message) -> bytes:
         return _THREE.pack(FETCH_ENTRIES, message.first, message.last, message.next_term)
     if isinstance(message, FetchEntriesReply):
         head = _FETCHED.pack(
-            FETCH_ENTRIES_REPLY, message.next_index, message.next_term, message.previous_term, len(message.entries)
+            FETCH_ENTRIES_REPLY,
+            message.next_index,
+            message.next_term,
+            message.previous_term,
+            message.leader_term,
+            len(message.entries),
         )
         return _with_entries(head, message.entries)
     if isinstance(message, RequestLastEntry):
@@ -164,8 +169,8 @@ def _decode(kind: int, data: bytes) -> Message:
         _, term, commit_index, read_sequence, last_index, is_idle = _HEARTBEAT.unpack(data)
         return Heartbeat(term, commit_index, read_sequence, last_index, is_idle)
     if kind == HEARTBEAT_REPLY:
-        _, term, read_sequence, is_idle = _BEATEN.unpack(data)
-        return HeartbeatReply(term, read_sequence, is_idle)
+        _, term, read_sequence, is_idle, proved_index = _BEATEN.unpack(data)
+        return HeartbeatReply(term, read_sequence, is_idle, proved_index)
     return _decode_rare(kind, data)
 
 
@@ -188,11 +193,11 @@ def _decode_rare(kind: int, data: bytes) -> Message:
         _, first, second, third = _THREE.unpack(data)
         return ReadIndexReply(first, second, third) if kind == READ_INDEX_REPLY else FetchEntries(first, second, third)
     if kind == FETCH_ENTRIES_REPLY:
-        _, next_index, next_term, previous_term, count = _FETCHED.unpack_from(data)
+        _, next_index, next_term, previous_term, leader_term, count = _FETCHED.unpack_from(data)
         entries = _decode_entries(data, _FETCHED.size, count)
-        if not entries or entries[-1].index != next_index - 1:
-            raise MessageDamaged(f"fetched entries do not end before {next_index}")
-        return FetchEntriesReply(next_index, next_term, previous_term, entries)
+        if entries and entries[-1].index != next_index - 1:
+            raise MessageDamaged(f"fetched entries end with {entries[-1].index}, not before {next_index}")
+        return FetchEntriesReply(next_index, next_term, previous_term, entries, leader_term)
     if kind == REQUEST_LAST_ENTRY:
         return RequestLastEntry(_ONE.unpack(data)[1])
     if kind == LAST_ENTRY_REPLY:
