@@ -1,48 +1,42 @@
 """What only the node's inside shows: the disk must hold what the node acts on, and nothing may be left behind.
 
-A second replica is recovered from the durable image alone. It must have every entry the node has applied (law ACK) and,
+A second replica is recovered from the durable image alone. It must have every entry whose sync returned (law W1) and,
 when nothing is under way, the same state byte for byte (law REPLAY): live apply, redecoded entries, snapshots and replay
 are four ways to one state.
 """
 
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 from quantum.core.broker.state import BrokerState
+from quantum.core.group.replica import Replica
+from quantum.core.node.identity import Identity
 from quantum.core.node.node import PARTITION, Node
-from quantum.core.node.storage import Identity, Storage, StorageConfig
+from quantum.core.node.storage import Storage
+from quantum.core.raft.entry import COMMAND
 from quantum.core.wal.requests import AppendLog, CreateFile, DiskDone, DiskRequest, ListFiles, ReadFile, WriteFile
 from quantum.sim.clients import ONLINE, Client
+from quantum.sim.host import Host
 from quantum.sim.promises import Promises
 
 ROUNDS_MAX: Final = 10_000
 
 
-@final
-@dataclass(slots=True)
-class Recovered:
-    """A replica that was read from an image; `failure` says why it could not be."""
-
-    applied_index: int
-    digest: bytes
-    failure: str
-
-
-def recover(image: dict[str, bytes], identity: Identity, config: StorageConfig) -> Recovered:
-    """Boot a storage from an image, at once and without faults."""
-    files = {name: bytearray(data) for name, data in image.items()}
+def recover(host: Host, node: Node) -> tuple[Replica, BrokerState] | str:
+    """Boot a storage from what is on the medium, at once and without faults; the text of its refusal."""
+    files = {name: bytearray(data) for name, data in host.disk.durable_image().items()}
     machine = BrokerState()
-    storage = Storage(identity, config, {PARTITION: machine})
+    identity = node.storage.identity
+    identity = Identity(identity.cluster_id, identity.node_id, identity.node, identity.voters)
+    storage = Storage(identity, host.config.storage, {PARTITION: machine}, host.config.raft)
     storage.start()
     for _ in range(ROUNDS_MAX):
         storage.on_disk_done([_answer(files, request) for request in storage.take_requests()])
-        storage.flush()
         if storage.failure:
-            return Recovered(0, b"", storage.failure)
-        if storage.is_ready:
-            # The last entry is the new term's own; the machine does not see it.
-            return Recovered(storage.groups[PARTITION].applied_index - 1, machine.digest(), "")
-    return Recovered(0, b"", "the boot never ends")
+            return storage.failure
+        if storage.is_serving:
+            return storage.groups[PARTITION], machine
+        storage.flush()
+    return "the boot never ends"
 
 
 def _answer(files: dict[str, bytearray], request: DiskRequest) -> DiskDone:
@@ -63,39 +57,56 @@ def _answer(files: dict[str, bytearray], request: DiskRequest) -> DiskDone:
     return done
 
 
-def check_durable(node: Node, image: dict[str, bytes], config: StorageConfig, promises: Promises) -> None:
-    """Law ACK, at any instant: what was applied may have been acknowledged, so the medium has it."""
-    applied_index = node.storage.groups[PARTITION].applied_index
-    if not applied_index or node.storage.failure:
+def check_durable(host: Host, node: Node, promises: Promises) -> None:
+    """W1, at any instant: what was synced is found again."""
+    if node.storage.failure:
         return
-    found = recover(image, node.storage.identity, config)
-    if found.failure:
-        promises.violate("NO SILENT CUT", "everything that was synced is intact", f"recovery says: {found.failure}")
-    elif found.applied_index < applied_index:
+    found = recover(host, node)
+    if isinstance(found, str):
         promises.violate(
-            "ACK",
-            f"the node has applied, and may have acknowledged, entry {applied_index}",
-            f"the durable image at {promises.now_ms} ms ends with entry {found.applied_index}",
+            "NO SILENT CUT", f"everything that node {host.number} synced is intact", f"recovery says: {found}"
         )
+        return
+    log = found[0].raft.log
+    for index, term in host.log.terms.items():
+        if index > log.base_index and log.term_at(index) != term:
+            promises.violate(
+                "W1",
+                f"node {host.number} has synced entry {index} of term {term}",
+                f"recovered from its disk, the log has {log.base_index} to {log.last_index}, and term "
+                f"{log.term_at(index)} there",
+            )
+            return
 
 
-def check_replay(node: Node, image: dict[str, bytes], config: StorageConfig, promises: Promises) -> int:
+def check_replay(host: Host, node: Node, promises: Promises) -> int:
     """Laws REPLAY and CONSERVE, when nothing is under way. Returns how many states were compared."""
-    applied_index = node.storage.groups[PARTITION].applied_index
     if not node.partition.is_balanced():
         promises.violate("CONSERVE", "every copy is in one column of the ledger", str(node.partition.accounting))
-    found = recover(image, node.storage.identity, config)
-    if found.failure:
-        promises.violate("NO SILENT CUT", "everything that was synced is intact", f"recovery says: {found.failure}")
-    elif found.applied_index == applied_index:
-        if found.digest != node.partition.digest():
-            promises.violate(
-                "REPLAY",
-                f"the node's state at entry {applied_index} has digest {node.partition.digest().hex()[:16]}",
-                f"recovered from its disk it has digest {found.digest.hex()[:16]}",
-            )
-        return 1
-    return 0
+    found = recover(host, node)
+    if isinstance(found, str):
+        promises.violate(
+            "NO SILENT CUT", f"everything that node {host.number} synced is intact", f"recovery says: {found}"
+        )
+        return 0
+    replica, machine = found
+    applied_index = node.storage.groups[PARTITION].applied_index
+    log = replica.raft.log
+    if replica.applied_index < log.base_index or log.last_index < applied_index:
+        return 0
+    for index in range(replica.applied_index + 1, applied_index + 1):
+        entry = log.entry(index)
+        if entry.kind == COMMAND:
+            machine.apply(index, entry.data, None)
+    if replica.applied_index > applied_index:
+        return 0
+    if machine.digest() != node.partition.digest():
+        promises.violate(
+            "REPLAY",
+            f"the state of node {host.number} at entry {applied_index} has digest {node.partition.digest().hex()[:16]}",
+            f"recovered from its disk it has digest {machine.digest().hex()[:16]}",
+        )
+    return 1
 
 
 def check_leaks(node: Node, clients: list[Client], promises: Promises) -> None:

@@ -26,6 +26,7 @@ SECTOR: Final = 512
 PAGE: Final = 4096
 TEMPORARY_SUFFIX: Final = ".tmp"
 LANES: Final = (0, 1)
+IMAGES_MAX: Final = 8
 ROT_FREE: Final = 3  # the last synced batches never rot: the very last cannot be told from a torn one
 
 # What a power loss keeps.
@@ -129,6 +130,7 @@ class SimDisk:
         "_clock",
         "_durable_names",
         "_failure",
+        "_images",
         "_inode_count",
         "_journal",
         "_names",
@@ -138,9 +140,12 @@ class SimDisk:
         "appended",
         "error_count",
         "extra_sync_us",
+        "is_read_only",
+        "misdirects_next",
         "fails_next_sync",
         "is_full",
         "lost_sector_count",
+        "misdirected_count",
         "sync_count",
     )
 
@@ -159,9 +164,13 @@ class SimDisk:
         self.extra_sync_us = 0
         self.fails_next_sync = False
         self.is_full = False
+        self.is_read_only = False
+        self.misdirects_next = False
+        self._images: list[dict[str, bytes]] = []  # of the medium, at some earlier times
         self.sync_count = 0
         self.error_count = 0
         self.lost_sector_count = 0
+        self.misdirected_count = 0
 
     # -- driving --------------------------------------------------------------------------------------------------
 
@@ -194,6 +203,10 @@ class SimDisk:
     def is_busy(self) -> bool:
         """A request is under way: a crash now is worth more than one in peace."""
         return any(job is not None for job in self._active)
+
+    def active_steps(self) -> list[tuple[str, int]]:
+        """(request, step) of what is under way in each lane."""
+        return [(type(job.request).__name__, job.step) for job in self._active if job is not None]
 
     @property
     def unsynced_count(self) -> int:
@@ -244,11 +257,7 @@ class SimDisk:
 
     def rot_spot(self, part: int, choice: int) -> tuple[str, int, int] | None:
         """(name, offset, bit) in a synced batch that is not among the last ones; None where there is none."""
-        places: dict[tuple[str, int], Appended] = {}
-        for item in self.appended:
-            places.pop((item.name, item.offset), None)  # The last batch is written once more at each start.
-            places[item.name, item.offset] = item
-        known = [item for item in list(places.values())[:-ROT_FREE] if item.name in self._names]
+        known = self.written_places()[:-ROT_FREE]
         if not known:
             return None
         item = known[len(known) * part // 1000]
@@ -259,6 +268,68 @@ class SimDisk:
         inode = self._names[name]
         inode.data[offset] ^= 1 << bit
         inode.durable[offset] ^= 1 << bit
+
+    def garble(self, name: str, offset: int, seed: int) -> None:
+        """A sector is noise."""
+        inode = self._names[name]
+        size = max(0, min(SECTOR, len(inode.data) - offset))
+        noise = Prng(seed).bytes(size)
+        inode.data[offset : offset + size] = noise
+        inode.durable[offset : offset + size] = noise
+
+    def cut_file(self, name: str, size: int) -> None:
+        """A file ends early. Source: FAULTS F35."""
+        inode = self._names[name]
+        del inode.data[size:]
+        del inode.durable[size:]
+
+    def lose_file(self, name: str) -> None:
+        """A file is gone for good. Source: FAULTS F34."""
+        inode = self._names.pop(name)
+        self._journal = [op for op in self._journal if op[3] is not inode]
+        self._durable_names = {key: value for key, value in self._durable_names.items() if value is not inode}
+
+    def wipe(self) -> None:
+        """Nothing is left. Source: FAULTS F32."""
+        self._names = {}
+        self._durable_names = {}
+        self._journal = []
+        self.appended = []
+
+    def roll_back(self, part: int) -> bool:
+        """The medium as it was when some of its older images was kept. Source: FAULTS F33."""
+        if not self._images:
+            return False
+        image = self._images[len(self._images) * part // 1000]
+        self.wipe()
+        for name, data in image.items():
+            inode = self._create(name)
+            inode.data = bytearray(data)
+            inode.durable = bytearray(data)
+        self._durable_names = dict(self._names)
+        self._journal = []
+        return True
+
+    def keep_image(self) -> None:
+        """Remember the medium as it is now."""
+        self._images.append(self.durable_image())
+        del self._images[:-IMAGES_MAX]
+
+    def files(self) -> list[tuple[str, int]]:
+        """(name, size) of what a new process would find."""
+        return [(name, len(inode.data)) for name, inode in sorted(self._names.items())]
+
+    def written_places(self) -> list[Appended]:
+        """Where synced batches lie, in the order of their last writing."""
+        places: dict[tuple[str, int], Appended] = {}
+        for item in self.appended:
+            places.pop((item.name, item.offset), None)  # The last batch is written once more at each start.
+            places[item.name, item.offset] = item
+        return [
+            item
+            for item in places.values()
+            if item.name in self._names and item.offset + item.size <= len(self._names[item.name].data)
+        ]
 
     def heal_bit(self, name: str, offset: int, bit: int) -> None:
         """Inverse of `flip_bit`, where the file still stands."""
@@ -272,6 +343,11 @@ class SimDisk:
         self._options.space_error_share = 0
         self._options.read_error_share = 0
         self.fails_next_sync = False
+        self.misdirects_next = False
+
+    def remount(self) -> None:
+        """Files can be written again."""
+        self.is_read_only = False
 
     def speed_up(self) -> None:
         """Syncs take what they usually take."""
@@ -337,8 +413,12 @@ class SimDisk:
         if inode is None or request.offset < 0 or request.offset + len(request.data) > len(inode.data):
             self._failure = f"append to {request.name}: no such file, or too small for the bytes (errno 27)"
             return DiskDone(request.number, error=self._failure)
+        if self.is_read_only:
+            self.error_count += 1
+            self._failure = f"append to {request.name}: Read-only file system (errno 30)"
+            return DiskDone(request.number, error=self._failure)
         if job.step == 0:
-            self._clock = inode.write(request.offset, request.data, self._clock)
+            self._clock = inode.write(self._target(request), request.data, self._clock)
             return None
         share = self._options.sync_error_share
         if self.fails_next_sync or (share and self._prng.chance(share, 10_000)):
@@ -350,6 +430,18 @@ class SimDisk:
         self.sync_count += 1
         self.appended.append(Appended(request.name, request.offset, len(request.data)))
         return DiskDone(request.number)
+
+    def _target(self, request: AppendLog) -> int:
+        """Where the bytes go: where they were told to, nearly always. Source: FAULTS F28."""
+        if not self.misdirects_next:
+            return request.offset
+        others = [item.offset for item in self.written_places() if item.name == request.name]
+        others = [offset for offset in others if offset + len(request.data) < request.offset]
+        if not others:
+            return request.offset
+        self.misdirects_next = False
+        self.misdirected_count += 1
+        return others[self._prng.below(len(others))]
 
     def _fail_sync(self, inode: _Inode) -> None:
         self.error_count += 1
@@ -364,6 +456,9 @@ class SimDisk:
         if job.step == 0:
             if isinstance(request, CreateFile) and request.name in self._names:
                 return DiskDone(request.number, error=f"create {request.name}: the file exists (errno 17)")
+            if self.is_read_only:
+                self.error_count += 1
+                return DiskDone(request.number, error=f"write {request.name}: Read-only file system (errno 30)")
             share = self._options.space_error_share
             if self.is_full or (share and self._prng.chance(share, 100)):
                 self.error_count += 1
@@ -385,6 +480,9 @@ class SimDisk:
         return None
 
     def _delete(self, job: _Job, request: DeleteFiles) -> DiskDone | None:
+        if self.is_read_only:
+            self.error_count += 1
+            return DiskDone(request.number, error="delete: Read-only file system (errno 30)")
         if job.step == 0:
             for name in request.names:
                 if name in self._names:

@@ -8,15 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
-from quantum.sim import inside, nemesis
+from quantum.sim import damage, inside, nemesis
 from quantum.sim.clients import Client
-from quantum.sim.host import BY_KILL, Armed, Host
+from quantum.sim.damage import Budget, Harm
+from quantum.sim.host import BY_KILL, Armed, ArmedStep, Host
 from quantum.sim.network import Link, Network
 from quantum.sim.peer_network import PeerFrame, PeerNetwork, flipped
 from quantum.sim.scenario import FaultEvent
 from quantum.sim.scheduler import FAULT_ENDS, READER_RESUMES, Scheduler
 
 REFUSAL_RESTART_US: Final = 100_000  # until a process is started again that ended by itself
+
+
+_HARMS: Final = (nemesis.HARM, nemesis.ROLL_BACK, nemesis.WIPE, nemesis.MISDIRECT)
+# They end a process at once.
+_CRASHES: Final = (
+    nemesis.KILL,
+    nemesis.POWER,
+    nemesis.KILL_LEADER,
+    nemesis.CRASH_LOOP,
+    nemesis.ROT,
+    nemesis.HARM,
+    nemesis.ROLL_BACK,
+    nemesis.WIPE,
+)
 
 
 @final
@@ -36,6 +51,7 @@ class Faults:
 
     __slots__ = (
         "_active",
+        "budget",
         "_clients",
         "_count",
         "_hosts",
@@ -53,6 +69,8 @@ class Faults:
         network: Network,
         peers: PeerNetwork,
         scheduler: Scheduler,
+        *,
+        is_strict: bool,
     ) -> None:
         self._hosts = hosts
         self._clients = clients
@@ -61,6 +79,7 @@ class Faults:
         self._scheduler = scheduler
         self._active: dict[int, tuple[FaultEvent, Callable[[], None]]] = {}
         self._count = 0
+        self.budget = Budget(len(hosts), is_strict)
         self.unreached: dict[int, int] = {}  # node → how many faults keep clients away from it
         self.counts: dict[str, int] = {}
 
@@ -79,7 +98,7 @@ class Faults:
         host = self._target(event)
         if host is None:
             return []
-        if kind in (nemesis.KILL, nemesis.POWER, nemesis.KILL_LEADER, nemesis.CRASH_LOOP, nemesis.ROT):
+        if kind in _CRASHES:
             return self._crash(host, event)
         self._on_host(host, event)
         return []
@@ -96,6 +115,7 @@ class Faults:
             self.end(number)
         for host in self._hosts.values():
             host.armed = None
+            host.armed_step = None
             host.disk.disarm()
 
     @property
@@ -124,7 +144,7 @@ class Faults:
     # -- processes and machines -----------------------------------------------------------------------------------
 
     def _crash(self, host: Host, event: FaultEvent) -> list[Crash]:
-        if not host.is_up:
+        if not host.is_up or not self._may_harm(host, event):
             return []
         again: FaultEvent | None = None
         args = event.args
@@ -138,11 +158,26 @@ class Faults:
         model = args["model"] if event.kind == nemesis.POWER else BY_KILL
         crash = Crash(host, model, event.duration_us, again)
         if event.kind == nemesis.ROT:
-            if host.rot is not None:
+            if host.rot is not None or host.harm is not None:
                 return []
+            if len(self._hosts) > 1:
+                host.harm = Harm(damage.ROT_BIT, args["part"], args["choice"])
+                return [crash]
             # The bit turns when the process is gone: what it would read back of its own cache is as it was.
             host.rots_at_end = (args["part"], args["choice"])
+        elif event.kind == nemesis.HARM:
+            host.harm = Harm(args["harm"], args["part"], args["choice"])
+        elif event.kind == nemesis.WIPE:
+            host.harm = Harm(damage.WIPE, 0, 0)
+        elif event.kind == nemesis.ROLL_BACK:
+            host.harm = Harm(damage.ROLL_BACK, args["part"], 0)
         return [crash]
+
+    def _may_harm(self, host: Host, event: FaultEvent) -> bool:
+        """Lasting damage is taken from the budget; beyond it, it does not happen."""
+        if event.kind not in _HARMS and not (event.kind == nemesis.ROT and len(self._hosts) > 1):
+            return True
+        return self.budget.take(host.number, host.incarnation)
 
     def _power_all(self, event: FaultEvent) -> list[Crash]:
         crashes: list[Crash] = []
@@ -173,6 +208,15 @@ class Faults:
             self._last(event, lambda: host.clock.drift(self._scheduler.now_us, 0))
         elif kind == nemesis.SYNC_ERROR:
             host.disk.fails_next_sync = True
+        elif kind == nemesis.MISDIRECT:
+            if host.is_up and self._may_harm(host, event):
+                host.disk.misdirects_next = True
+        elif kind in (nemesis.KILL_IN_DISK, nemesis.POWER_IN_DISK):
+            request = nemesis.IN_DISK[args["request"]]
+            host.armed_step = ArmedStep(event.duration_us, request, args["step"], args.get("model", BY_KILL))
+        elif kind == nemesis.READ_ONLY:
+            host.disk.is_read_only = True
+            self._last(event, host.disk.remount)
         elif kind == nemesis.SLOW_DISK:
             host.disk.extra_sync_us = args["delay_us"]
             self._last(event, host.disk.speed_up)

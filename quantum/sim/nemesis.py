@@ -52,6 +52,14 @@ ROT: Final = "rot"  # kill, and one bit of a synced batch turns: part (of 1000) 
 SYNC_ERROR: Final = "sync-error"  # the next sync of the log fails
 SLOW_DISK: Final = "slow-disk"  # delay_us for every sync, for duration_us
 DISK_FULL: Final = "disk-full"  # no file is created, for duration_us
+READ_ONLY: Final = "read-only"  # nothing is written, for duration_us
+HARM: Final = "harm"  # kill, and the disk is damaged: harm is one of damage.KINDS, part, choice
+ROLL_BACK: Final = "roll-back"  # kill, and the disk is as it was at some earlier crash; part
+WIPE: Final = "wipe"  # kill, and the disk is empty
+MISDIRECT: Final = "misdirect"  # the next append goes over an earlier one, and its sync succeeds
+KILL_IN_DISK: Final = "kill-in-disk"  # request: of IN_DISK, step: before which step of the next one
+POWER_IN_DISK: Final = "power-in-disk"  # request, step, model
+IN_DISK: Final = ("AppendLog", "CreateFile", "WriteFile", "DeleteFiles")
 
 _WEIGHTS: Final = {
     KILL: 3,
@@ -88,6 +96,13 @@ _WEIGHTS: Final = {
     SYNC_ERROR: 1,
     SLOW_DISK: 1,
     DISK_FULL: 1,
+    READ_ONLY: 1,
+    HARM: 2,
+    ROLL_BACK: 1,
+    WIPE: 1,
+    MISDIRECT: 1,
+    KILL_IN_DISK: 2,
+    POWER_IN_DISK: 2,
 }
 CLASSES: Final = tuple(_WEIGHTS)
 # Those that need somebody else.
@@ -107,6 +122,10 @@ _NODES_MIN: Final = {
     SLOW_LINK: 2,
     NARROW_LINK: 2,
     FOREIGN_FRAME: 2,
+    HARM: 3,
+    ROLL_BACK: 3,
+    WIPE: 3,
+    MISDIRECT: 3,
 }
 QUIET_AT_FIRST_US: Final = 500_000  # what never worked cannot break
 
@@ -161,6 +180,13 @@ def draw_schedule(
         event = FaultEvent(at_us, kind)
         _DRAWS[kind](own, options, node_count, client_count, event)
         schedule.append(event)
+
+
+def draw_fault(prng: Prng, options: NemesisOptions, kind: str, node_count: int, at_us: int) -> FaultEvent:
+    """One fault of a class that does not concern a client."""
+    event = FaultEvent(at_us, kind)
+    _DRAWS[kind](prng, options, node_count, 1, event)
+    return event
 
 
 _Draw = Callable[[Prng, NemesisOptions, int, int, FaultEvent], None]
@@ -284,6 +310,27 @@ def _rot(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: Fa
     event.args["choice"] = prng.below(1 << 20)
 
 
+def _harm(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
+    event.duration_us = 1_000 + prng.below(options.restart_us_max)
+    event.nodes = _one(prng, node_count)
+    if event.kind == HARM:
+        event.args["harm"] = prng.choice_index([4, 2, 1, 1])
+        event.args["part"] = prng.below(1000)
+        event.args["choice"] = prng.below(1 << 20)
+    elif event.kind == ROLL_BACK:
+        event.args["part"] = prng.below(1000)
+
+
+def _in_disk(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
+    event.duration_us = 1_000 + prng.below(options.restart_us_max)
+    event.nodes = _one(prng, node_count)
+    request = prng.choice_index([3, 2, 2, 2])
+    event.args["request"] = request
+    event.args["step"] = prng.below((2, 4, 4, 2)[request])
+    if event.kind == POWER_IN_DISK:
+        event.args["model"] = prng.below(len(POWER_MODELS))
+
+
 def _sync_error(prng: Prng, _options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
     event.nodes = _one(prng, node_count)
 
@@ -327,5 +374,12 @@ _DRAWS: Final[dict[str, _Draw]] = {
     SYNC_ERROR: _sync_error,
     SLOW_DISK: _on_one,
     DISK_FULL: _on_one,
+    READ_ONLY: _on_one,
+    HARM: _harm,
+    ROLL_BACK: _harm,
+    WIPE: _harm,
+    MISDIRECT: _sync_error,
+    KILL_IN_DISK: _in_disk,
+    POWER_IN_DISK: _in_disk,
 }
 assert tuple(_DRAWS) == CLASSES

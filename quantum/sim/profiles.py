@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from quantum.core.prng import Prng
+from quantum.core.raft.config import RaftConfig
 from quantum.sim import nemesis
 from quantum.sim.disk import DiskOptions
 from quantum.sim.nemesis import NemesisOptions, draw_nemesis
 from quantum.sim.network import NetworkOptions
 from quantum.sim.peer_network import PeerOptions
-from quantum.sim.scenario import MQTT, SOAK, STANDARD, STORAGE, FaultEvent, Scenario
+from quantum.sim.scenario import BEYOND, MQTT, POWER, SOAK, STANDARD, STORAGE, FaultEvent, Scenario
 from quantum.sim.workload import WorkloadOptions, draw_workload
 from quantum.sim.world import WorldOptions
 
@@ -70,6 +71,8 @@ class Profile:
     dwell_us_max: int = 8_000_000
     always: tuple[str, ...] = ()  # classes that every seed has
     never: tuple[str, ...] = ()
+    certain: tuple[str, ...] = ()  # of those that every seed has, what strikes at least once, late in the run
+    is_strict: bool = True  # damage stays within what a cluster survives
 
 
 PROFILES: Final = {
@@ -79,8 +82,24 @@ PROFILES: Final = {
         nodes=(3, 5),
         clients=(3, 5),
         duration_ms=(6_000, 14_000),
+        always=(nemesis.HARM, nemesis.POWER_IN_OUTPUTS, nemesis.POWER_IN_DISK),
+        never=(nemesis.SUSPEND, nemesis.WALL_JUMP, nemesis.BRIDGE, nemesis.RING, nemesis.CLOG),
+        certain=(nemesis.HARM,),
+    ),
+    POWER: Profile(
+        nodes=(3, 5),
+        clients=(3, 6),
+        duration_ms=(4_000, 10_000),
         always=(nemesis.POWER_ALL, nemesis.POWER_IN_OUTPUTS),
-        never=(nemesis.PAUSE, nemesis.SUSPEND, nemesis.WALL_JUMP),
+        certain=(nemesis.POWER_ALL,),
+    ),
+    BEYOND: Profile(
+        nodes=(3, 5),
+        clients=(3, 5),
+        duration_ms=(6_000, 14_000),
+        always=(nemesis.HARM, nemesis.WIPE, nemesis.ROLL_BACK, nemesis.MISDIRECT),
+        certain=(nemesis.HARM, nemesis.ROLL_BACK),
+        is_strict=False,
     ),
     SOAK: Profile(nodes=(5, 7), clients=(8, 16), duration_ms=(60_000, 240_000), dwell_us_max=30_000_000),
 }
@@ -105,6 +124,8 @@ class RunOptions:
     redecode_share: int
     receive_maximum: int
     turn_bytes_max: int
+    raft: RaftConfig
+    edge_timeout_ms: int
 
 
 def draw_options(scenario: Scenario) -> RunOptions:
@@ -125,7 +146,8 @@ def draw_options(scenario: Scenario) -> RunOptions:
     workload.client_count = client_count if scenario.client_count is None else scenario.client_count
     faults = draw_nemesis(root.stream("nemesis"), node_count, profile.dwell_us_max)
     known = [name for name in nemesis.CLASSES if name in faults.classes or name in profile.always]
-    faults.classes = [name for name in known if name not in profile.never]
+    known = [name for name in known if name not in profile.never and node_count >= nemesis.nodes_min(name)]
+    faults.classes = [name for name in known if name != nemesis.ROLL_BACK or not profile.is_strict]
     segment_bytes = 4096 * prng.between(1, 16)
     return RunOptions(
         node_count=node_count,
@@ -136,6 +158,8 @@ def draw_options(scenario: Scenario) -> RunOptions:
             burst_max=workload.burst_max,
             wall_skew_ms=prng.below(200),
             stay_share=(0, 50, 90)[prng.below(3)],
+            is_strict=profile.is_strict,
+            has_model=prng.chance(1, 2),
         ),
         workload=workload,
         nemesis=faults,
@@ -148,6 +172,8 @@ def draw_options(scenario: Scenario) -> RunOptions:
         redecode_share=1 if prng.chance(3, 4) else 16,
         receive_maximum=(2, 10, 256)[prng.below(3)],
         turn_bytes_max=(200, 4_000, 4_194_304)[prng.choice_index([1, 1, 4])],
+        raft=_draw_raft(root.stream("raft")),
+        edge_timeout_ms=root.stream("edge timeout").between(1_500, 6_000),
     )
 
 
@@ -155,25 +181,30 @@ def draw_faults(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
     """The schedule a seed runs with: the scenario's own, or drawn; without what the scenario switches off."""
     faults = scenario.faults
     if faults is None:
-        faults = nemesis.draw_schedule(
+        drawn = nemesis.draw_schedule(
             Prng(scenario.seed).stream("schedule"),
             options.nemesis,
             options.node_count,
             max(1, options.workload.client_count),
             options.world.duration_us,
         )
-        faults += _certain(scenario, options)
+        faults = sorted(drawn + _certain(scenario, options), key=_time_of)
     return [event for event in faults if event.kind not in scenario.off]
 
 
+def _time_of(event: FaultEvent) -> int:
+    return event.at_us
+
+
 def _certain(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
-    """What every seed of the profile has at least once: all machines lose power late in the run, mid-traffic."""
-    if nemesis.POWER_ALL not in PROFILES[scenario.profile].always or options.node_count < 2:
-        return []
-    prng = Prng(scenario.seed).stream("certain")
-    at_us = options.world.duration_us * prng.between(50, 95) // 100
-    args = {"model": prng.below(3), "stagger_us": prng.below(200_000)}
-    return [FaultEvent(at_us, nemesis.POWER_ALL, 1_000 + prng.below(400_000), (), args)]
+    """What every seed of the profile has at least once, late in the run, mid-traffic."""
+    events: list[FaultEvent] = []
+    for kind in PROFILES[scenario.profile].certain:
+        if options.node_count >= nemesis.nodes_min(kind):
+            prng = Prng(scenario.seed).stream(f"certain {kind}")
+            at_us = options.world.duration_us * prng.between(50, 95) // 100
+            events.append(nemesis.draw_fault(prng, options.nemesis, kind, options.node_count, at_us))
+    return events
 
 
 def _draw_standing(prng: Prng, scenario: Scenario, node_count: int) -> tuple[str, ...]:
@@ -202,6 +233,18 @@ def _draw_disk(prng: Prng, standing: tuple[str, ...]) -> DiskOptions:
     if READ_ERRORS not in standing:
         options.read_error_share = 0
     return options
+
+
+def _draw_raft(prng: Prng) -> RaftConfig:
+    election_timeout_ms = (150, 300, 1_000)[prng.below(3)]
+    return RaftConfig(
+        election_timeout_ms=election_timeout_ms,
+        heartbeat_interval_ms=max(1, election_timeout_ms // prng.between(4, 12)),
+        append_bytes_max=(2_000, 1_048_576)[prng.below(2)],
+        append_entries_max=(2, 16, 1024)[prng.below(3)],
+        inflight_appends_max=(1, 4, 64)[prng.below(3)],
+        fetch_entries_max=(1, 8, 256)[prng.below(3)],
+    )
 
 
 def _draw_network(prng: Prng, standing: tuple[str, ...]) -> NetworkOptions:

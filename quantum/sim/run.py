@@ -5,12 +5,8 @@ a run.
 """
 
 import gc
-import json
-import multiprocessing
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, final
+from dataclasses import replace
+from typing import Final
 
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.mqtt.packets import V5, Subscription
@@ -21,7 +17,9 @@ from quantum.sim import nemesis
 from quantum.sim.clients import ClientPlan
 from quantum.sim.history import History
 from quantum.sim.profiles import RunOptions, draw_faults, draw_options
-from quantum.sim.scenario import MQTT, Outcome, Scenario, copy_scenario
+from quantum.sim.scenario import Outcome, Scenario, copy_scenario
+from quantum.sim.scribe import Scribe
+from quantum.sim.tripwires import Tripwires
 from quantum.sim.workload import draw_plans
 from quantum.sim.world import World
 
@@ -46,13 +44,14 @@ def run(scenario: Scenario, history: History | None = None) -> Outcome:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return _run(scenario)
+        with Tripwires():
+            return _run(scenario, None if history is None else Scribe(history))
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _run(scenario: Scenario) -> Outcome:
+def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
     options = draw_options(scenario)
     faults = draw_faults(scenario, options)
     root = Prng(scenario.seed)
@@ -66,12 +65,18 @@ def _run(scenario: Scenario) -> Outcome:
         options.peers,
         plans,
         faults,
+        scribe,
     )
-    world.promises.is_time_even = not any(event.kind in _UNEVEN for event in faults)
+    # With several nodes a message may wait for a leader before it is stamped, and a clock be another's afterwards.
+    is_alone = options.node_count == 1 or not faults
+    world.promises.is_time_even = is_alone and not any(event.kind in _UNEVEN for event in faults)
     world.run_until(options.world.duration_us)
     _settle(world)
     frozen = None
     if world.promises.violations:
+        if scribe is not None:
+            broken = world.promises.violations[0]
+            scribe.on_violation(broken.law, broken.first, broken.second)
         frozen = copy_scenario(
             scenario,
             node_count=options.node_count,
@@ -95,6 +100,10 @@ def _node_config(options: RunOptions, number: int) -> NodeConfig:
         ),
         turn_bytes_max=options.turn_bytes_max,
         redecode_share=options.redecode_share,
+        node_number=number,
+        voters=tuple(range(1, options.node_count + 1)),
+        raft=options.raft,
+        edge_timeout_ms=options.edge_timeout_ms,
     )
 
 
@@ -168,7 +177,7 @@ def _settle(world: World) -> None:
     if not promises.violations:
         if not reader.is_settled:
             promises.violate("L2", "the node serves everybody", "a new client could not subscribe in 3 s")
-        promises.finish([client.plan.client_id for client in world.clients if client.plan.client_id == "monitor"])
+        promises.finish()
         promises.check_retained(reader.plan.client_id, reader.retained)
         world.look_inside()
 
@@ -196,139 +205,3 @@ def _reader_plan(number: int) -> ClientPlan:
         expiry_share=0,
         payload_bytes_max=1,
     )
-
-
-# -- the command's view ---------------------------------------------------------------------------------------------
-
-
-LITE: Final = "lite"
-STANDARD: Final = "standard"
-PROFILES: Final = (STANDARD, LITE)
-
-
-@final
-@dataclass(slots=True)
-class SeedResult:
-    """The outcome of one seed; `violations` are texts, so that it travels between processes."""
-
-    seed: int
-    verdict: str  # "clean" or "violation"
-    law: str
-    violations: list[str]
-    digest: str
-    stats: dict[str, Any]
-    tail: list[str] = field(default_factory=list)  # the last records of a run that failed
-
-
-def run_seed(seed: int, profile: str = STANDARD) -> SeedResult:
-    """One run, as a text."""
-    outcome = run(Scenario(MQTT, seed))
-    violations = [f"{outcome.law}: {outcome.facts[0]}; {outcome.facts[1]}"] if outcome.law else []
-    verdict = "violation" if violations else "clean"
-    return SeedResult(seed, verdict, outcome.law, violations, outcome.digest, dict(outcome.stats), outcome.tail)
-
-
-def describe(seed: int, profile: str) -> list[str]:
-    """What a seed has drawn, for people."""
-    return [f"seed {seed}, profile {profile}", *describe_scenario(Scenario(MQTT, seed))]
-
-
-def describe_scenario(scenario: Scenario) -> list[str]:
-    """What a scenario draws, for people."""
-    options = draw_options(scenario)
-    lines: list[str] = []
-    for name, value in asdict(options).items():
-        if isinstance(value, dict):
-            text = " ".join(f"{key}={item}" for key, item in value.items() if key != "classes")
-        else:
-            text = str(value)
-        lines.append(f"  {name}: {text}")
-    lines.append(
-        f"  faults: {' '.join(options.nemesis.classes) or 'none'}, {len(draw_faults(scenario, options))} in all"
-    )
-    return lines
-
-
-# -- many seeds ---------------------------------------------------------------------------------------------------------
-
-
-@final
-@dataclass(slots=True)
-class SweepResult:
-    """The outcome of a range of seeds."""
-
-    profile: str
-    first_seed: int
-    last_seed: int
-    clean_count: int = 0
-    seconds: float = 0.0
-    failures: list[SeedResult] = field(default_factory=list)
-    totals: dict[str, int] = field(default_factory=dict)
-    digests: dict[int, str] = field(default_factory=dict)
-
-    def add(self, result: SeedResult) -> None:
-        """Count one seed."""
-        self.digests[result.seed] = result.digest
-        if result.violations:
-            self.failures.append(result)
-        else:
-            self.clean_count += 1
-        for key, value in result.stats.items():
-            if isinstance(value, int):
-                self.totals[key] = self.totals.get(key, 0) + value
-            elif isinstance(value, dict):
-                for fault, count in value.items():
-                    self.totals[f"fault {fault}"] = self.totals.get(f"fault {fault}", 0) + count
-
-    @property
-    def count(self) -> int:
-        """Seeds that ran."""
-        return self.clean_count + len(self.failures)
-
-    def seeds_per_minute(self) -> int:
-        """On all processes together."""
-        return int(self.count * 60 / self.seconds) if self.seconds else 0
-
-    def to_json(self) -> str:
-        """The report."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True)
-
-
-def _run_in_child(job: tuple[int, str]) -> SeedResult:
-    result = run_seed(job[0], job[1])
-    gc.collect()
-    return result
-
-
-def sweep(
-    first_seed: int,
-    last_seed: int,
-    profile: str,
-    jobs: int,
-    on_progress: Callable[[SweepResult, SeedResult], None],
-    failures_max: int,
-) -> SweepResult:
-    """Run a range of seeds over processes; stops early after `failures_max` failures."""
-    total = SweepResult(profile, first_seed, last_seed)
-    started = time.monotonic()
-    work = ((seed, profile) for seed in range(first_seed, last_seed + 1))
-
-    def note(result: SeedResult) -> bool:
-        total.add(result)
-        total.seconds = time.monotonic() - started
-        on_progress(total, result)
-        return len(total.failures) < failures_max
-
-    if jobs == 1:
-        for job in work:
-            if not note(_run_in_child(job)):
-                break
-        return total
-    # A fresh interpreter for each process: nothing of the parent can leak into a run.
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for result in pool.imap_unordered(_run_in_child, work, chunksize=4):
-            if not note(result):
-                pool.terminate()
-                break
-    total.failures.sort(key=lambda failed: failed.seed)
-    return total

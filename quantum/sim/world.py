@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from quantum.core.node.config import NodeConfig
-from quantum.core.node.outputs import Outputs
+from quantum.core.node.node import Node
 from quantum.core.prng import Prng
-from quantum.sim import autopsy, inside, trace
+from quantum.sim import autopsy, crash_matrix, inside, trace
+from quantum.sim.carrier import Carrier
 from quantum.sim.clients import ONLINE, Client, ClientPlan
-from quantum.sim.disk import LANES, DiskOptions
+from quantum.sim.connections import Connections
+from quantum.sim.damage import WIPE, Harm
+from quantum.sim.disk import LANES, POWER_MODELS, DiskOptions
 from quantum.sim.farewells import Farewells
 from quantum.sim.faults import REFUSAL_RESTART_US, Crash, Faults
 from quantum.sim.host import BY_KILL, Host
+from quantum.sim.laws import Laws
 from quantum.sim.marks import Marks
-from quantum.sim.network import Link, Network, NetworkOptions
+from quantum.sim.network import Network, NetworkOptions
 from quantum.sim.peer_network import PeerFrame, PeerNetwork, PeerOptions
 from quantum.sim.promises import Promises
 from quantum.sim.scenario import FaultEvent
@@ -35,14 +39,14 @@ from quantum.sim.scheduler import (
     Due,
     Scheduler,
 )
+from quantum.sim.scribe import Scribe
 from quantum.sim.trace import Trace
+from quantum.sim.witness import Ledger
 from quantum.sim.workload import Behaviour
 
+# What holds whatever is damaged: nobody gets what was never sent, to where it was not sent, or bytes that are no packet.
+NEVER_LAWS: Final = ("M4", "M7", "M14", "M19")
 TURNS_MAX: Final = 60_000  # of one node, in a minute of simulated time
-
-# Destinations of one turn's outputs, beside connections, which are positive: lanes of the disk, then nodes.
-_LANE: Final = -1
-_PEER: Final = -1000
 
 
 @final
@@ -55,6 +59,8 @@ class WorldOptions:
     burst_max: int = 10
     wall_skew_ms: int = 0  # how far apart the wall clocks of two nodes are, at most
     stay_share: int = 50  # of 100 reconnects, how many go to the node before
+    is_strict: bool = True  # damage stays within what the cluster survives
+    has_model: bool = True  # the reference model follows the log
 
 
 @final
@@ -76,21 +82,24 @@ class World:
     """One run. `run_until` moves time; the phases are the caller's."""
 
     __slots__ = (
-        "_attempts",
         "_autopsy",
-        "_choices",
+        "_carrier",
         "_farewells",
         "_prng",
         "behaviours",
         "clients",
+        "connections",
         "faults",
         "hosts",
+        "laws",
+        "ledger",
         "marks",
         "network",
         "options",
         "peers",
         "promises",
         "scheduler",
+        "scribe",
         "stats",
         "trace",
     )
@@ -105,28 +114,47 @@ class World:
         peer_options: PeerOptions,
         plans: list[ClientPlan],
         schedule: list[FaultEvent],
+        scribe: Scribe | None,
     ) -> None:
         self._prng = prng
         self._autopsy = prng.stream("autopsy")
         self.options = options
         self.scheduler = Scheduler(prng.stream("ties"))
         self.trace = Trace()
-        self.promises = Promises()
         self.marks = Marks()
+        self.promises = Promises(self.marks)
+        self.ledger = Ledger(self.promises, options.has_model)
+        self.scribe = scribe
         self.stats = Stats()
         self.network = Network(prng.stream("network"), network_options, self.scheduler)
         self.peers = PeerNetwork(prng.stream("peers"), peer_options, self.scheduler)
         self.clients: list[Client] = []
         self.behaviours: list[Behaviour] = []
-        self._attempts: dict[int, int] = {}  # client → connections so far
-        self._choices: dict[int, int] = {}  # client → the node it went to last
         self._farewells = Farewells()
         self.hosts: dict[int, Host] = {}
         for number, (config, disk) in enumerate(zip(node_configs, disk_options, strict=True), 1):
             self._add_host(number, config, disk)
-        self.faults = Faults(self.hosts, self.clients, self.network, self.peers, self.scheduler)
+        self.laws = Laws(self.promises, self.marks, {number: host.log for number, host in self.hosts.items()})
+        self.faults = Faults(
+            self.hosts, self.clients, self.network, self.peers, self.scheduler, is_strict=options.is_strict
+        )
         for plan in plans:
             self.add_client(plan)
+        self.connections = Connections(
+            prng.stream("choices"),
+            options.stay_share,
+            self.hosts,
+            self.clients,
+            self.network,
+            self.faults.unreached,
+            self._farewells,
+            self.trace,
+            self.scheduler,
+            scribe,
+        )
+        self._carrier = Carrier(
+            self.connections, self.peers, self.marks, self.trace, self.scheduler, self._farewells, scribe
+        )
         for event in schedule:
             self.scheduler.push(event.at_us, FAULT_DUE, 0, event)
 
@@ -134,6 +162,7 @@ class World:
         prng = self._prng.stream(f"node {number}")
         skew_ms = prng.below(self.options.wall_skew_ms + 1)
         host = Host(number, config, prng, disk_options, self.network, self.scheduler, self.options.turn_us_max, skew_ms)
+        host.keeps_images = not self.options.is_strict
         self.hosts[number] = host
         host.start_at(self.scheduler.now_us)
 
@@ -149,27 +178,23 @@ class World:
         self.scheduler.push(self.scheduler.now_us + behaviour.think_us(), CLIENT_DUE, number)
         return client
 
-    def node_for(self, client: int, attempt: int) -> int:
-        """Which node a client goes to with its connection number `attempt`: often the one it had, else another."""
-        count = len(self.hosts)
-        if count == 1:
-            return next(iter(self.hosts))
-        prng = self._prng.stream(f"choice {client} {attempt}")
-        last = self._choices.get(client)
-        if last is None or last not in self.hosts or not prng.chance(self.options.stay_share, 100):
-            last = list(self.hosts)[prng.below(count)]
-        self._choices[client] = last
-        return last
-
     def run_until(self, until_us: int) -> None:
         """Carry out everything that is due up to then; stops at the first violation."""
         promises = self.promises
         scheduler = self.scheduler
-        while not promises.violations:
+        while True:
+            if promises.violations:
+                if self.options.is_strict:
+                    return
+                self.forgive()
+                if promises.violations:
+                    return
             due = scheduler.pop(until_us)
             if due is None:
                 return
             promises.now_ms = due[0] // 1000
+            if self.scribe is not None:
+                self.scribe.now_us = due[0]
             kind = due[3]
             if kind == NODE_TURN:
                 host = self.hosts[due[4]]
@@ -180,9 +205,9 @@ class World:
             elif kind == DISK_STEP:
                 self._on_disk_step(due)
             elif kind == TO_NODE:
-                self._to_node(self.network.links[due[4]], due[5])
+                self.connections.to_node(self.network.links[due[4]], due[5])
             elif kind == TO_CLIENT:
-                self._to_client(self.network.links[due[4]], due[5])
+                self.connections.to_client(self.network.links[due[4]], due[5])
             elif kind == CLIENT_DUE:
                 self._client_due(due[4])
             else:
@@ -199,7 +224,12 @@ class World:
             host = self.hosts[number]
             if not host.is_up and payload == host.incarnation + 1 and not host.is_gone:
                 host.start()
+                assert host.node is not None
+                inside.watch(host.node, number, self.ledger)
+                host.whole_index = self.laws.exposed_index
                 self.trace.record(self.scheduler.now_us, trace.STARTED, number, host.incarnation, b"")
+                if self.scribe is not None:
+                    self.scribe.on_start(number, host.incarnation)
         else:
             assert kind == READER_RESUMES
             link = self.network.links[number]
@@ -208,6 +238,11 @@ class World:
                 if host.sockets.serves(link):
                     host.sockets.unblock(link)
                     host.want_turn()
+
+    def forgive(self) -> None:
+        """Beyond the budget a cluster may lose what it promised; it may not make anything up."""
+        violations = self.promises.violations
+        violations[:] = [each for each in violations if each.law in NEVER_LAWS]
 
     def calm(self) -> None:
         """The quiet period begins: what is broken heals, clients come back and stay."""
@@ -242,8 +277,9 @@ class World:
                 return
             digest = node.partition.digest()
             self.trace.record(self.scheduler.now_us, trace.STATE, host.number, inside.applied_index(node), digest)
-            image = host.disk.durable_image()
-            self.stats.replay_count += autopsy.check_replay(node, image, host.config.storage, self.promises)
+            self.ledger.on_state(host.number, inside.applied_index(node), node.partition)
+            if not self.faults.budget.is_damaged(host.number):
+                self.stats.replay_count += autopsy.check_replay(host, node, self.promises)
         leader = self.leader()
         if leader is not None and leader.node is not None:
             autopsy.check_leaks(leader.node, self.clients, self.promises)
@@ -267,12 +303,22 @@ class World:
         self.trace.record(now_us, trace.TURN, host.number << 32 | len(out.writes), len(out.disk), b"")
         for event in out.events:
             self.trace.record(now_us, trace.EVENT, host.number, event.level, event.name.encode())
+        if self.scribe is not None:
+            self.scribe.on_turn(host, out)
         if out.is_ready:
             host.is_ready = True
             stats.recovery_count += 1
             host.heal_rot()
             self.trace.record(now_us, trace.READY, host.number, host.incarnation, b"")
-        if not self._carry_out(host, out):
+        node = host.node
+        assert node is not None
+        if inside.is_started(node):
+            self.laws.after_turn(host, node, now_us)
+            if host.is_ready and self.faults.budget.is_damaged(host.number):
+                self._look_for_damage(host, node)
+        crash = self._carrier.carry_out(host, out)
+        if crash is not None:
+            self.crash(crash)
             return
         if out.failure:
             self._on_failure(host, out.failure)
@@ -284,68 +330,12 @@ class World:
                 "L9", f"at most {TURNS_MAX} turns in a minute", f"node {host.number} is busy without cause"
             )
 
-    def _carry_out(self, host: Host, out: Outputs) -> bool:
-        """Serve destinations in a drawn order, each first in first out. False when the process died in between."""
-        writes = dict(out.writes)
-        destinations = list(dict.fromkeys([*writes, *out.closes, *out.pauses, *out.resumes]))
-        if out.disk:
-            destinations += dict.fromkeys(_LANE - request.lane for request in out.disk)
-        if out.peer_frames:
-            destinations += dict.fromkeys(_PEER - to for to, _ in out.peer_frames)
-        armed = host.armed
-        if armed is not None and (out.writes if armed.wants_writes else destinations):
-            host.armed = None
-        else:
-            armed = None
-        if not destinations:
-            return True
-        closes = dict.fromkeys(out.closes)
-        pauses = dict.fromkeys(out.pauses)
-        resumes = dict.fromkeys(out.resumes)
-        for served, at in enumerate(host.order.permutation(len(destinations))):
-            if armed is not None and served > armed.served:
-                break
-            number = destinations[at]
-            if number <= _PEER:
-                self._send_frames(host, out, _PEER - number)
-                continue
-            if number < 0:
-                for request in out.disk:
-                    if request.lane == _LANE - number:
-                        self.trace.record(
-                            self.scheduler.now_us,
-                            trace.DISK_REQUEST,
-                            host.number << 8 | request.lane,
-                            request.number,
-                            b"",
-                        )
-                        host.submit(request)
-                continue
-            link = host.sockets.open_link(number)
-            if link is None:
-                continue
-            if number in writes:
-                host.sockets.write(link, writes[number])
-            if number in pauses:
-                link.is_paused = True
-            if number in resumes:
-                for item in host.sockets.resume(link):
-                    self._receive(host, link, item)
-            if number in closes:
-                host.sockets.close(link)
-                self._farewells.forget(link.number)
-        if host.inputs.blocked or host.inputs.closed:
-            host.want_turn()
-        if armed is not None:
-            self.crash(Crash(host, armed.model, armed.restart_us))
-            return False
-        return True
-
-    def _send_frames(self, host: Host, out: Outputs, receiver: int) -> None:
-        for to, data in out.peer_frames:
-            if to == receiver:
-                self.trace.record(self.scheduler.now_us, trace.PEER_SENT, host.number << 32 | to, len(data), data)
-                self.peers.send(PeerFrame(host.number, to, data, 0))
+    def _look_for_damage(self, host: Host, node: Node) -> None:
+        """A later process than the damaged one has everything again that was committed when it started."""
+        if not inside.is_whole(node, host.whole_index):
+            return
+        if self.faults.budget.on_whole(host.number, host.incarnation):
+            self.marks.sometimes("storage.damage.repaired")
 
     def _on_peer_frame(self, due: Due) -> None:
         frame = due[5]
@@ -353,28 +343,44 @@ class World:
         host = self.hosts.get(due[4])
         if host is not None and host.is_up:
             self.trace.record(due[0], trace.PEER_FRAME, frame.sender << 32 | due[4], len(frame.data), frame.data)
+            if self.scribe is not None:
+                self.scribe.on_delivered(frame.sender, due[4], frame.event)
             host.inputs.peer_frames.append(frame.data)
             host.want_turn()
+        elif self.scribe is not None:
+            self.scribe.on_dropped(frame.sender, due[4], frame.event, "nobody there")
 
     def _on_disk_step(self, due: Due) -> None:
         number, lane = divmod(due[4], len(LANES))
         host = self.hosts[number]
         if host.is_up and due[5] == host.incarnation:
+            armed = host.armed_step
+            if armed is not None and (armed.request, armed.step) in host.disk.active_steps():
+                host.armed_step = None
+                self.crash(Crash(host, armed.model, armed.restart_us))
+                return
             done = host.disk_step(lane)
             if done is not None:
                 self.trace.record(due[0], trace.DISK_DONE, number << 8 | lane, done.number, done.data)
+                if self.scribe is not None:
+                    self.scribe.on_done(number, done.number, done.error)
 
     def _on_failure(self, host: Host, failure: str) -> None:
         """The node fenced itself. Only a disk that failed it is an excuse. Law FAIL CLOSED."""
         self.stats.refusal_count += 1
         self.trace.record(self.scheduler.now_us, trace.STOPPED, host.number, host.incarnation, failure.encode())
-        if host.disk.error_count == host.errors_at_start and host.rot is None:
+        is_damaged = self.faults.budget.is_damaged(host.number)
+        if host.disk.error_count == host.errors_at_start and host.rot is None and not is_damaged:
             self.promises.violate(
                 "NO SILENT CUT",
                 f"the disk of node {host.number} kept everything that was synced",
                 f"the node says: {failure}",
             )
         host.heal_rot()
+        if is_damaged and host.disk.error_count == host.errors_at_start:
+            # It will not start with this disk: the operator gives it an empty one.
+            self.marks.sometimes("storage.damage.refused")
+            host.harm = Harm(WIPE, 0, 0)
         self.crash(Crash(host, BY_KILL, REFUSAL_RESTART_US))
 
     # -- crashes and faults -------------------------------------------------------------------------------------------
@@ -386,12 +392,21 @@ class World:
             return
         now_us = self.scheduler.now_us
         self.stats.crash_count += 1
-        if host.node is not None and host.is_ready and self._autopsy.chance(1, 4):
-            autopsy.check_durable(host.node, host.disk.durable_image(), host.config.storage, self.promises)
+        is_damaged = self.faults.budget.is_damaged(host.number)
+        if host.node is not None and host.is_ready and not is_damaged and self._autopsy.chance(1, 4):
+            autopsy.check_durable(host, host.node, self.promises)
         if crash.model != BY_KILL:
             self.stats.power_loss_count += 1
         self._disturb()
+        crash_matrix.note_crash(self.marks, host, crash.model)
+        unsynced = host.disk.unsynced_count
+        lost = host.disk.lost_sector_count
         host.end(crash.model)
+        if self.scribe is not None and crash.model == BY_KILL:
+            self.scribe.on_kill(host.number, "killed")
+        elif self.scribe is not None:
+            lost = host.disk.lost_sector_count - lost
+            self.scribe.on_power(host.number, POWER_MODELS[crash.model], unsynced, lost)
         host.start_at(now_us + crash.restart_us)
         if crash.again is not None:
             self.scheduler.push(now_us + crash.restart_us + crash.again.at_us, FAULT_DUE, 0, crash.again)
@@ -399,6 +414,9 @@ class World:
     def _fault(self, event: FaultEvent) -> None:
         number = event.nodes[0] if event.nodes else 0
         self.trace.record(self.scheduler.now_us, trace.FAULT, number, event.duration_us, event.kind.encode())
+        if self.scribe is not None:
+            numbers = " ".join(f"{name}={value}" for name, value in event.args.items())
+            self.scribe.on_fault(number if number in self.hosts else 0, f"{event.kind} {numbers}".rstrip())
         for crash in self.faults.begin(event):
             self.crash(crash)
         if "client" not in event.args:
@@ -406,58 +424,6 @@ class World:
 
     def _disturb(self) -> None:
         self._farewells.on_disturbed()
-
-    # -- connections --------------------------------------------------------------------------------------------------
-
-    def _to_node(self, link: Link, item: object) -> None:
-        if not link.node_is_open:
-            return
-        assert isinstance(item, bytes | str)
-        if not link.conn_id:
-            self._accept(link)
-            return
-        host = self.hosts[link.host]
-        if host.sockets.serves(link):
-            self._receive(host, link, item)
-
-    def _accept(self, link: Link) -> None:
-        attempt = self._attempts[link.client] = self._attempts.get(link.client, 0) + 1
-        link.host = self.node_for(link.client, attempt)
-        host = self.hosts[link.host]
-        if not host.is_up or self.faults.unreached.get(link.host):
-            self.network.lose_node(link)
-            return
-        host.sockets.accept(link)
-        self._farewells.on_reconnected(link.client)
-        self.trace.record(self.scheduler.now_us, trace.ACCEPTED, host.number << 32 | link.conn_id, link.client, b"")
-        host.want_turn()
-
-    def _receive(self, host: Host, link: Link, item: bytes | str) -> None:
-        if not host.sockets.receive(link, item):
-            return
-        now_us = self.scheduler.now_us
-        at = host.number << 32 | link.conn_id
-        if isinstance(item, bytes):
-            if link.loses_bytes:
-                return
-            self.trace.record(now_us, trace.TO_NODE, at, len(item), item)
-        else:
-            self.trace.record(now_us, trace.NODE_CLOSED, at, link.client, item.encode())
-            if not link.is_half_open:
-                self._farewells.on_arrived(link.number, now_us)
-        host.want_turn()
-
-    def _to_client(self, link: Link, item: object) -> None:
-        if not link.client_is_open:
-            return
-        client = self.clients[link.client]
-        if isinstance(item, bytes):
-            if not link.loses_bytes:
-                self.trace.record(self.scheduler.now_us, trace.TO_CLIENT, link.client, len(item), item)
-                client.on_bytes(link, item)
-        else:
-            self.trace.record(self.scheduler.now_us, trace.CLIENT_CLOSED, link.client, link.number, b"")
-            client.on_end(link)
 
     def _client_due(self, number: int) -> None:
         behaviour = self.behaviours[number]
