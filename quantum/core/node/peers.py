@@ -1,17 +1,17 @@
 """The other nodes as this one knows them: which process speaks for each, when it was last heard, what waits for it.
 
 All that is said to one peer in one turn leaves in one frame, so that heartbeats of many groups cost one. A process that
-was replaced is never listened to again, because what it said late may be from before it forgot something.
+speaks is believed until it falls silent: bytes of an earlier one that come late may be from before it forgot something,
+and neither their order nor their nonce tells which of two processes is the later one.
 """
 
-from collections import deque
 from typing import Final, final
 
 from quantum.core.causes import PEER_REMOVED, PEER_STALE_PROCESS
 from quantum.core.flow import CauseLedger
 from quantum.core.node.peer_frames import Item, PeerCodec, PeerFrame
 
-RETIRED_MAX: Final = 64  # nonces remembered of one peer's earlier processes
+SILENCE_MS: Final = 200  # of the process that spoke for a peer, before another one is listened to
 PEERS_MAX: Final = 256  # node numbers remembered at all
 
 
@@ -19,11 +19,10 @@ PEERS_MAX: Final = 256  # node numbers remembered at all
 class _Peer:
     """One other node."""
 
-    __slots__ = ("heard_ms", "items", "nonce", "retired", "spoken_ms")
+    __slots__ = ("heard_ms", "items", "nonce", "spoken_ms")
 
     def __init__(self) -> None:
         self.nonce = 0  # of the process that speaks for it
-        self.retired: deque[int] = deque(maxlen=RETIRED_MAX)
         self.heard_ms = 0
         self.spoken_ms = 0
         self.items: list[Item] | None = None  # for its next frame; None for no frame
@@ -82,11 +81,10 @@ class Peers:
             self._causes.count(PEER_REMOVED, 1)
             return None
         if frame.nonce != peer.nonce:
-            if frame.nonce in peer.retired:
+            if peer.nonce and self._now_ms - peer.heard_ms < SILENCE_MS:
                 self._causes.count(PEER_STALE_PROCESS, 1)
                 return None
             if peer.nonce:
-                peer.retired.append(peer.nonce)
                 self._lost.append(frame.sender)
             peer.nonce = frame.nonce
         peer.heard_ms = self._now_ms
