@@ -369,7 +369,8 @@ class Fanout:
         if not message.deadline_ms:
             return NO_EXPIRY
         left_ms = message.deadline_ms - self.clock_ms
-        return (left_ms + 999) // 1000 if left_ms > 0 else 0
+        # Clocks of nodes differ: what is left is never more than there was. [MQTT-3.3.2-6]
+        return min(message.message_expiry_s, (left_ms + 999) // 1000) if left_ms > 0 else 0
 
     # -- after the first try --------------------------------------------------------------------------------------
 
