@@ -11,6 +11,7 @@ from quantum.core.node.inputs import TCP, Accepted, AdminRequest, Inputs
 from quantum.core.node.node import PARTITION, Node
 from quantum.core.node.outputs import AdminReply, Outputs
 from quantum.core.node.storage import Identity, StorageConfig
+from quantum.core.prng import Prng
 from quantum.core.raft.role import LEADER
 from tests.core.node.door import Disk
 
@@ -47,7 +48,8 @@ class Cluster:
         self.storage = storage
         self.members: dict[int, Member] = {}
         self.cut: set[tuple[int, int]] = set()
-        self.dropped = 0
+        self.drop_share = 0  # of 100 frames, how many are lost
+        self.chance = Prng(1)
         self.now_ms = 1_000
         self.versions: dict[int, int] = {}
         self._conn_id = 0
@@ -107,9 +109,8 @@ class Cluster:
         inputs.disk_done = [member.disk.answer(request) for request in out.disk]
         for to, frame in out.peer_frames:
             receiver = self.members.get(to)
-            if receiver is None or receiver.node is None or (member.number, to) in self.cut:
-                self.dropped += 1
-            else:
+            is_lost = (member.number, to) in self.cut or self.chance.below(100) < self.drop_share
+            if receiver is not None and receiver.node is not None and not is_lost:
                 receiver.inputs.peer_frames.append(frame)
         return bool(inputs.disk_done or inputs.closed or 0 < out.deadline_ms <= self.now_ms)
 

@@ -1,0 +1,134 @@
+"""Goal: a node that is behind, new, wiped or damaged gets what it needs from its peers. Method: three nodes whose frames
+are passed by hand, with snapshots every 64 KiB of log."""
+
+import pytest
+
+from quantum.core.mqtt.packets import Puback, Publish, Subscribe, Subscription
+from quantum.core.node.node import PARTITION
+from quantum.core.node.storage import StorageConfig
+from tests.core.node.cluster import Cluster
+
+SMALL = StorageConfig(segment_bytes=1 << 15, snapshot_log_bytes=1 << 16, snapshot_slice_bytes=1 << 12)
+
+
+def filled(cluster: Cluster, number: int, rounds: int, first: int = 1) -> None:
+    """Retained messages, so that there is a state worth a snapshot."""
+    conn_id, _ = cluster.connected(number, f"filler{first}")
+    for at in range(first, first + rounds):
+        cluster.send(number, conn_id, Publish(f"r/{at % 50}", b"%d" % at * 400, 1, True, packet_id=at))
+        assert [Puback(at)] == cluster.take(number, conn_id)
+
+
+def settled(cluster: Cluster) -> None:
+    cluster.pass_time(6_000)
+    assert 1 == len(cluster.digests())
+    assert 1 == len(set(cluster.applied()))
+    for member in cluster.members.values():
+        if member.node is not None:
+            assert "" == member.failure
+            assert 200 == cluster.ask(member.number, "GET", "/readyz").status
+
+
+def snapshot_index(cluster: Cluster, number: int) -> int:
+    return cluster.members[number].up.storage.groups[PARTITION].snapshot_index
+
+
+def followers(cluster: Cluster) -> tuple[int, int, int]:
+    leader = cluster.leader()
+    a, b = [number for number in cluster.numbers if number != leader]
+    return leader, a, b
+
+
+def test_every_replica_bounds_its_own_log() -> None:
+    cluster = Cluster(storage=SMALL)
+    filled(cluster, 1, 300)
+    settled(cluster)
+    for number, member in cluster.members.items():
+        assert snapshot_index(cluster, number) > 100
+        assert sum(len(data) for name, data in member.disk.files.items() if name.startswith("wal/")) < 1 << 19
+
+
+def test_a_wiped_node_gets_a_snapshot_and_the_log_behind_it() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    filled(cluster, leader, 200)
+    cluster.kill(a)
+    cluster.members[a].disk.files.clear()
+    for number in cluster.numbers:
+        if number != a:
+            cluster.members[number].up.storage.groups[PARTITION].raft.compact(snapshot_index(cluster, number))
+    cluster.start(a)
+    settled(cluster)
+    assert snapshot_index(cluster, a) > 0
+    filled(cluster, a, 20, 1000)
+    settled(cluster)
+
+
+def test_a_restart_after_an_installed_snapshot_finds_the_same_state() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    cluster.kill(a)
+    filled(cluster, leader, 200)
+    for number in cluster.numbers:
+        if number != a:
+            cluster.members[number].up.storage.groups[PARTITION].raft.compact(snapshot_index(cluster, number))
+    cluster.start(a)
+    settled(cluster)
+    before = snapshot_index(cluster, a)
+    assert before > 0
+    cluster.kill(a)
+    cluster.start(a)
+    assert before <= snapshot_index(cluster, a) or cluster.pass_time(100) is None
+    settled(cluster)
+
+
+@pytest.mark.parametrize("share", [10, 30])
+def test_a_transfer_survives_lost_frames(share: int) -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    cluster.kill(a)
+    filled(cluster, leader, 200)
+    cluster.members[leader].up.storage.groups[PARTITION].raft.compact(snapshot_index(cluster, leader))
+    cluster.drop_share = share
+    cluster.start(a)
+    cluster.pass_time(30_000)
+    cluster.drop_share = 0
+    settled(cluster)
+    assert snapshot_index(cluster, a) > 0
+
+
+def test_a_transfer_goes_on_when_the_receiver_restarts() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    cluster.kill(a)
+    filled(cluster, leader, 200)
+    cluster.members[leader].up.storage.groups[PARTITION].raft.compact(snapshot_index(cluster, leader))
+    cluster.start(a)
+    for _ in range(40):
+        for member in cluster.members.values():
+            cluster.turn(member)
+    cluster.kill(a)
+    cluster.start(a)
+    settled(cluster)
+
+
+def test_subscriber_at_a_node_that_jumps_to_a_snapshot_is_told_to_come_again_and_misses_nothing() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    subscriber, _ = cluster.connected(a, "s", expiry_s=1_000)
+    cluster.send(a, subscriber, Subscribe(9, [Subscription("k", 1)]))
+    cluster.take(a, subscriber)
+    publisher, _ = cluster.connected(leader, "p")
+    cluster.cut = {(leader, a)}
+    cluster.send(leader, publisher, Publish("k", b"x", 1, packet_id=1))
+    filled(cluster, leader, 200)
+    cluster.members[leader].up.storage.groups[PARTITION].raft.compact(snapshot_index(cluster, leader))
+    cluster.cut = set()
+    cluster.pass_time(6_000)
+    if cluster.members[a].closed:
+        _, is_present = cluster.connected(a, "s", expiry_s=1_000, clean=False)
+        assert is_present
+        assert [b"x"] == [packet.payload for packet in cluster.rest if isinstance(packet, Publish)]
+    else:
+        assert [b"x"] == [p.payload for p in cluster.take(a, subscriber) if isinstance(p, Publish)]
+    settled(cluster)
