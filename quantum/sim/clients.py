@@ -56,6 +56,7 @@ CONNECTING: Final = 1
 ONLINE: Final = 2
 
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535
+EXPIRY_SLACK_MS: Final = 1_000  # clocks of two leaders
 DISCONNECT_WITH_WILL: Final = 0x04
 # Bytes that are no packet: a reserved packet type, a PUBLISH with QoS 3, flags that are not allowed.
 BROKEN_BYTES: Final = (b"\x00\x00", b"\x36\x02\x00\x00", b"\x83\x00")
@@ -77,6 +78,7 @@ class Client:
     """One client. The world feeds it bytes and ends; the workload calls its verbs."""
 
     __slots__ = (
+        "_asked_ms",
         "_framer",
         "_held_acks",
         "_inbound",
@@ -94,7 +96,6 @@ class Client:
         "_server_window",
         "_will_count",
         "_will_key",
-        "closed_ms",
         "connack_count",
         "finds_retained",
         "has_left",
@@ -121,7 +122,7 @@ class Client:
         self.state = OFFLINE
         self.link: Link | None = None
         self.since_ms = 0  # when something last moved
-        self.closed_ms = 0  # when the last connection ended
+        self._asked_ms = 0  # when the last CONNECT left
         self.connack_count = 0
         self.needs_clean = False
         self.is_prompt = False  # acknowledges at once
@@ -132,7 +133,7 @@ class Client:
         self.wills_due: list[bytes] = []  # of connections that ended without DISCONNECT
         self._framer = Framer(PACKET_BYTES_LIMIT)
         self._publications = Publications(plan, prng)
-        self._outbound = Outbound(plan.client_id, promises)
+        self._outbound = Outbound(self.session, promises)
         limit = plan.receive_maximum if plan.version == V5 else RECEIVE_MAXIMUM_DEFAULT
         self._inbound = Inbound(self.session, limit, plan.alias_max, promises)
         self._requests: dict[int, _Request] = {}
@@ -187,7 +188,7 @@ class Client:
             self._forget_connection()
         self.link = self._last_link = self._network.open(plan.number)
         self.state = CONNECTING
-        self.since_ms = self._promises.now_ms
+        self.since_ms = self._asked_ms = self._promises.now_ms
         self._framer = Framer(PACKET_BYTES_LIMIT)
         self._sent_clean = clean_start or self.needs_clean or not plan.is_persistent
         if self._sent_clean:
@@ -377,13 +378,12 @@ class Client:
         promises = self._promises
         self._resumable_will_key = b""
         if self.state == ONLINE:
-            self.closed_ms = promises.now_ms
             if self._will_key:
                 self.wills_due.append(self._will_key)
                 self._resumable_will_key = self._will_key
             promises.on_requests_lost(self.session)
         elif self.link is not None and self.link.conn_id and self.plan.is_persistent:
-            promises.on_connect_abandoned(self.session, self._sent_clean)
+            promises.on_connect_abandoned(self.session, self._sent_clean, self.is_lasting)
         self._will_key = self._outbound.will_key = b""
         self.link = None
         self.state = OFFLINE
@@ -440,18 +440,20 @@ class Client:
         self.connack_count += 1
         self.state = ONLINE
         self.needs_clean = False
-        offline_ms = promises.now_ms - self.closed_ms
+        # A node that is cut off may serve on after the others closed its connections: what it told last says nothing.
+        lapse_ms = promises.now_ms - self.session.alive_ms + EXPIRY_SLACK_MS
         may_have_expired = not self.session.never_expires and (
-            not promises.is_time_even or offline_ms >= plan.expiry_s * 1000
+            not promises.is_time_even or lapse_ms >= plan.expiry_s * 1000
         )
         if not packet.session_present:
             self._forget_session()  # [MQTT-3.2.2-5]
-        promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired)
+        promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired, self.is_lasting)
+        promises.on_alive(self.session, b"", 0, self._asked_ms)
         self._inbound.on_connected(packet.session_present)
         if packet.session_present and self._resumable_will_key:
             promises.on_will_resumed(self._resumable_will_key)
         if self._will_key:
-            promises.on_will_armed(self._will_key)
+            promises.on_will_armed(self._will_key, self._asked_ms)
         self._outbound.will_key = self._will_key
         window = packet.properties.get(RECEIVE_MAXIMUM, RECEIVE_MAXIMUM_DEFAULT)
         alias_max = packet.properties.get(TOPIC_ALIAS_MAXIMUM, 0)
@@ -473,8 +475,7 @@ class Client:
                 f"it got {type(packet).__name__} {packet.packet_id}",
             )
             return
-        if self._will_key:
-            self._promises.on_will_alive(self._will_key, request.sent_at, request.sent_ms)
+        self._promises.on_alive(self.session, self._will_key, request.sent_at, request.sent_ms)
         if isinstance(packet, Unsuback):
             for topic_filter in request.topic_filters:
                 self._promises.on_unsuback(self.session, topic_filter)

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from quantum.core.mqtt.packets import QOS_1, Publish, Pubrel
 from quantum.sim.promises import Promises
+from quantum.sim.session_page import Session
 
 PACKET_IDS: Final = 24  # small, so that ids are used again while others are open
 REFUSED: Final = 0x80
@@ -34,10 +35,10 @@ class _Outgoing:
 class Outbound:
     """By Packet Identifier, in the order of first sending."""
 
-    __slots__ = ("_client_id", "_last_id", "_open", "_promises", "will_key")
+    __slots__ = ("_last_id", "_open", "_promises", "_session", "will_key")
 
-    def __init__(self, client_id: str, promises: Promises) -> None:
-        self._client_id = client_id
+    def __init__(self, session: Session, promises: Promises) -> None:
+        self._session = session
         self._promises = promises
         self._open: dict[int, _Outgoing] = {}
         self._last_id = 0
@@ -88,8 +89,7 @@ class Outbound:
         if outgoing is None or outgoing.state != state:
             self._on_unexpected(packet_id, state)
             return None
-        if self.will_key:
-            self._promises.on_will_alive(self.will_key, outgoing.sent_at, outgoing.sent_ms)
+        self._promises.on_alive(self._session, self.will_key, outgoing.sent_at, outgoing.sent_ms)
         self._promises.on_accepted(outgoing.key, reason_code)
         if state == WANTS_PUBACK or reason_code >= REFUSED:
             del self._open[packet_id]
@@ -108,6 +108,6 @@ class Outbound:
     def _on_unexpected(self, packet_id: int, state: int) -> None:
         self._promises.violate(
             "M14",
-            f"{self._client_id} has no exchange {packet_id} that waits for it",
+            f"{self._session.client_id} has no exchange {packet_id} that waits for it",
             f"it got {_NAMES[state]} {packet_id}",
         )

@@ -14,6 +14,7 @@ from quantum.sim.marks import Marks
 from quantum.sim.published import Published
 from quantum.sim.retained_oracle import RetainedOracle
 from quantum.sim.session_page import Session, Standing
+from quantum.sim.session_register import EXISTS, NONE
 from quantum.sim.shared_oracle import SharedOracle
 from quantum.sim.topic_match import Matcher
 from quantum.sim.will_oracle import WillOracle
@@ -158,42 +159,51 @@ class Promises:
             self._wills.on_clean_start(session.client_id)
             self._end(session)
 
-    def on_connect_abandoned(self, session: Session, clean_start: bool) -> None:
+    def on_connect_abandoned(self, session: Session, clean_start: bool, is_lasting: bool) -> None:
         """The connection is over for the client, which never got an answer: it may be acted on whenever it arrives."""
-        session.may_exist = True
-        session.has_stray_connect = True
+        session.register.on_stray(is_lasting)
         session.is_loose = session.is_loose or clean_start
+        self.book.sometimes("mqtt.client.stray-connect")
 
-    def on_connack(self, session: Session, session_present: bool, clean_start: bool, may_have_expired: bool) -> None:
+    def on_connack(
+        self, session: Session, session_present: bool, clean_start: bool, may_have_expired: bool, is_lasting: bool
+    ) -> None:
         """A CONNACK of success arrived. Laws ACK and M9."""
         book = self.book
         book.tick()
+        register = session.register
         if session_present and clean_start:
             self.violate(
                 "M9", f"CONNECT of {session.client_id} asked for a clean start", "CONNACK says session present"
             )
-        elif session_present and not session.may_exist:
+        elif session_present and not register.may_be(EXISTS):
             self.violate(
                 "M9",
                 f"{session.client_id} has no session: there was none yet, or it ended with its connection",
                 f"CONNACK at {book.now_ms} ms says session present",
             )
-        if not session_present and session.is_known and not may_have_expired and not session.is_loose:
+        elif not session_present and not clean_start and not may_have_expired and not register.may_be(NONE):
             self.violate(
                 "ACK",
-                f"the session of {session.client_id} was acknowledged and does not expire",
+                f"the session of {session.client_id} was acknowledged and has not expired",
                 f"CONNACK at {book.now_ms} ms says that it is not present",
             )
+        register.on_connected(is_lasting)
         if not session_present:
             self._end(session)
-        session.is_known = True
-        session.may_exist = True
+        elif not clean_start:
+            book.sometimes("mqtt.session.resumed")
+
+    def on_alive(self, session: Session, will_key: bytes, sent_at: int, sent_ms: int) -> None:
+        """What was sent then on its connection was answered from the log."""
+        session.alive_ms = max(session.alive_ms, sent_ms)
+        if will_key:
+            self._wills.on_alive(will_key, sent_at, sent_ms)
 
     def on_session_ends(self, session: Session) -> None:
         """The client let go of it: an ephemeral one ends with its connection."""
         self.book.tick()
         self._end(session)
-        session.may_exist = session.has_stray_connect
 
     def on_left(self, session: Session) -> None:
         """Its client does not come back."""
@@ -279,13 +289,9 @@ class Promises:
         if will.retain:
             self.retained.on_write(message)
 
-    def on_will_armed(self, key: bytes) -> None:
-        """Its CONNACK arrived."""
-        self._wills.on_armed(key, self.book.tick())
-
-    def on_will_alive(self, key: bytes, sent_at: int, sent_ms: int) -> None:
-        """What was sent then on its connection was acknowledged from the log."""
-        self._wills.on_alive(key, sent_at, sent_ms)
+    def on_will_armed(self, key: bytes, sent_ms: int) -> None:
+        """The CONNACK arrived for the CONNECT that had it."""
+        self._wills.on_armed(key, self.book.tick(), sent_ms)
 
     def on_will_resumed(self, key: bytes) -> None:
         """The session of its connection went on with another one."""

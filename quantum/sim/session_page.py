@@ -10,6 +10,7 @@ from typing import final
 from quantum.core.mqtt.packets import Subscription
 from quantum.sim.published import Published
 from quantum.sim.registers import OPEN_END
+from quantum.sim.session_register import SessionRegister
 from quantum.sim.topic_match import Matcher, share_group
 
 NOT_GRANTED = -1
@@ -60,11 +61,10 @@ class Session:
     share_group: str  # all its subscriptions are in this group; "" for none
     matcher: Matcher
     incarnation: int = 1
-    is_known: bool = False  # the server said that it has it, and nothing unknown happened since
-    may_exist: bool = False  # some CONNECT may have made it
+    register: SessionRegister = field(default_factory=SessionRegister)
+    alive_ms: int = 0  # its connection surely was open in the log then
     never_expires: bool = False
     is_loose: bool = False  # a CONNECT with Clean Start was left to itself and may still end it, whenever it arrives
-    has_stray_connect: bool = False  # a CONNECT was left to itself and may begin a session whenever it arrives
     has_left: bool = False  # its client does not come back: nothing reaches it any more
     packet_bytes_max: int = 0  # its Maximum Packet Size; 0 for none
     will_key: bytes = b""  # of its open connection
@@ -137,7 +137,6 @@ class Session:
         self.owed = {}
         self.retained = {}
         self.seen = {}
-        self.is_known = False
         self._by_topic = {}
 
     def possible(self, message: Published) -> list[Standing]:

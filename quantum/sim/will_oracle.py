@@ -56,11 +56,11 @@ class WillOracle:
             will.is_bound_to_connection = True
         self._of_client[client_id] = []
 
-    def on_armed(self, key: bytes, at: int) -> None:
-        """Its CONNACK arrived."""
+    def on_armed(self, key: bytes, at: int, sent_ms: int) -> None:
+        """The CONNACK arrived for the CONNECT that had it."""
         will = self._wills[key]
         will.opened_at = at
-        will.alive_ms = self._book.now_ms
+        will.alive_ms = sent_ms
 
     def on_alive(self, key: bytes, sent_at: int, sent_ms: int) -> None:
         """Something that was sent then on its connection was acknowledged from the log."""

@@ -88,6 +88,7 @@ def draw_plans(prng: Prng, options: WorkloadOptions) -> list[ClientPlan]:
         _make_reader(member, prng, f"member-{number}", [Subscription(f"$share/{group}/s/#", prng.between(1, 2))])
         member.share_group = group
         member.action_weights[RESUBSCRIBE] = member.action_weights[UNSUBSCRIBE] = int(prng.chance(1, 4))
+        member.action_weights[START_CLEAN] = int(prng.chance(1, 6))
         plans.append(member)
     return plans
 
@@ -136,7 +137,7 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
         topics=topics,
         retained_topics=[retained[at] for at in prng.permutation(len(retained))[: prng.below(3)]],
         has_will=options.has_wills and prng.chance(1, 2),
-        will_delay_s=prng.between(1, 3) if version == V5 and prng.chance(1, 3) else 0,
+        will_delay_s=prng.between(1, 8) if version == V5 and prng.chance(1, 3) else 0,
         will_qos=prng.between(1, 2),
         is_will_retained=prng.chance(1, 4),
         qos_weights=[prng.below(3), 1 + prng.below(4), 1 + prng.below(4)],

@@ -35,6 +35,11 @@ SESSIONS = {
         "ACK",
         "s connect\n s< connack\n s drop\n s connect\n ! s< connack\n = s< connack present",
     ),
+    "an abandoned clean start does not end the session for good": (
+        "ACK",
+        "s connect\n s< connack\n s drop\n s connect clean\n s drop\n s connect clean\n s< connack\n s drop\n s connect\n"
+        "! s< connack\n = s< connack present",
+    ),
     "a resumed session is gone the second time": (
         "ACK",
         "s connect\n s< connack\n s drop\n s connect\n s< connack present\n s drop\n s connect\n"

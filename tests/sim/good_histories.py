@@ -54,8 +54,17 @@ GOOD = {
         BOTH
         + "p publish t/1 2 a\n s< publish t/1 2 a id=1\n s< pubrel 1\n s drop\n s connect\n s< connack present\n s< pubrel 1"
     ),
-    "an abandoned clean start may end the session whenever it arrives": (
-        BOTH + "s drop\n s connect clean\n s drop\n s connect clean\n s< connack\n s drop\n s connect\n s< connack"
+    "an abandoned clean start may empty the session whenever it arrives": (
+        BOTH
+        + "s drop\n s connect clean\n s drop\n s connect clean\n s< connack\n s subscribe t/# 1\n s< suback 1\n s drop\n"
+        + "s connect\n s< connack present\n p publish t/1 1 a\n p< puback a"
+    ),
+    "an abandoned session of one connection may end the one that lasts": (
+        "plan s v311\n s connect clean\n s drop\n s connect clean\n s< connack\n s drop\n s connect\n s< connack\n"
+        "s drop\n s connect\n s< connack"
+    ),
+    "an abandoned CONNECT may begin a session whenever it arrives": (
+        "s connect\n s drop\n s connect\n s< connack present"
     ),
     "a session may have expired": "plan s expiry=3\n s connect\n s< connack\n s drop\n wait 4000\n s connect\n s< connack",
     "nobody knows when a session expires while clocks jump": (
