@@ -44,13 +44,17 @@ class Doubt:
         if reply.is_leader:
             self.target = max(self.target, (reply.term, reply.last_index))
 
-    def unanswered(self, node: int, membership: Membership, membership_index: int) -> list[int]:
-        """Other voters that did not tell yet, of the newest membership that anybody knows."""
+    def others(self, node: int, membership: Membership, membership_index: int) -> list[int]:
+        """The other voters, of the newest membership that anybody knows."""
         for reply in self._replies.values():
             if reply.membership_index > membership_index:
                 membership_index = reply.membership_index
                 membership = decode_membership(reply.membership)
-        return [each for each in membership.all_voters() if each != node and each not in self._replies]
+        return [each for each in membership.all_voters() if each != node]
+
+    def has_heard(self, others: list[int]) -> bool:
+        """Whether all of them told."""
+        return all(each in self._replies for each in others)
 
     def greatest_term(self) -> int:
         """Of all that answered."""

@@ -21,19 +21,20 @@ def advance_doubt(raft: "Raft") -> None:
     if doubt.is_settled:
         return
     memberships = raft.memberships
-    unanswered = doubt.unanswered(raft.node, memberships.latest, memberships.latest_index)
-    if not unanswered:
+    others = doubt.others(raft.node, memberships.latest, memberships.latest_index)
+    if doubt.has_heard(others):
         doubt.set_floor()
         if doubt.is_vote_doubtful:
             doubt.is_vote_doubtful = False
+            if doubt.greatest_term() > raft.current_term or not raft.voted_for:
+                raft.voted_for = raft.node  # Whoever this vote was given to, nobody gets it again.
             raft.current_term = max(raft.current_term, doubt.greatest_term())
-            raft.voted_for = raft.node  # Whoever this vote was given to, nobody gets it again.
             raft.record_hard_state()
     if doubt.is_tail_doubtful and not doubt.is_vote_doubtful and _has_all_there_was(raft):
         doubt.is_tail_doubtful = False
         raft.record_hard_state()
     if not doubt.is_settled and not raft.doubt_deadline_ms:
-        _ask(raft, unanswered)
+        _ask(raft, others)
 
 
 def _has_all_there_was(raft: "Raft") -> bool:
@@ -47,10 +48,12 @@ def _has_all_there_was(raft: "Raft") -> bool:
     return raft.doubt.is_above_floor(log.term_at(durable_index), durable_index)
 
 
-def _ask(raft: "Raft", unanswered: list[int]) -> None:
+def _ask(raft: "Raft", others: list[int]) -> None:
+    """Until all have told, all are asked: 1. node 2 told, node 1 is gone for good  2. node 1 is removed  3. only when it
+    is asked again, node 2 tells that node 1 is not waited for any more."""
     doubt = raft.doubt
     request = RequestLastEntry(doubt.nonce)
-    asked = list(unanswered)
+    asked = [] if doubt.has_heard(others) else others
     if raft.leader and raft.leader not in asked and doubt.target[0] != raft.current_term:
         asked.append(raft.leader)
     for node in asked:
