@@ -100,7 +100,7 @@ class Coverage:
 
 def crash_matrix(counts: dict[str, int]) -> list[str]:
     """The cells that were met, as a table for people: an effect a line, a role a column, killed/lost power in a cell."""
-    effects = dict.fromkeys(name.split(".", 3)[3] for name in sorted(counts) if name.startswith("crash."))
+    effects = sorted({name.split(".", 3)[3] for name in counts if name.startswith("crash.")})
     if not effects:
         return []
     width = max(len(effect) for effect in effects)

@@ -378,7 +378,7 @@ function drawArrow({ from, to, kind }) {
   const x = xOf(from), y = yOf(from), end = xOf(to), low = yOf(to);
   if (Math.max(x, end) < GUTTER || Math.min(x, end) > width) return;
   const alpha = Math.min(strength(from), strength(to));
-  pen.globalAlpha = alpha < 1 ? alpha * crowd : cone ? 1 : kind === "message" || kind === "packet" ? 0.8 * crowd : 0.9 * Math.sqrt(crowd);
+  pen.globalAlpha = alpha < 1 ? alpha * crowd : cone ? 1 : kind === "message" || kind === "packet" ? 0.8 * crowd : Math.min(0.9, 1.6 * crowd);
   const plain = kind === "twice" ? colours.twice : kind === "drop" ? colours.bad : kind === "packet" ? (from.lane > to.lane ? colours["packet-out"] : colours["packet-in"]) : colours.message;
   pen.strokeStyle = pen.fillStyle = alpha === 1 && cone ? tint(to === cone.event ? from : to, plain) : plain;
   let tipX = end, tipY = low;
