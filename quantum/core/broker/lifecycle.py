@@ -43,6 +43,7 @@ def open_session(partition: Partition, effects: Effects, edge: int, command: Ope
         partition.add_session(session)
     _connect(partition, session, edge, command, conn_epoch)
     if session_present:
+        effects.is_resuming = True
         resend(partition, effects, session)
     return SessionOpened(session_present, session.session_epoch, conn_epoch, session.is_ephemeral)
 

@@ -78,7 +78,7 @@ class Answers:
             self._on_received(connection, waiter.packet_id, result)
         elif then == RETAIN_PUBLISH:
             connection.retains_open -= 1
-            self._fanout.relay.on_logged()
+            self._fanout.relay.fence()
             if isinstance(result, Refused):
                 self._causes.note(result.cause, connection.client_id, "retained message at QoS 0")
         elif isinstance(result, SessionOpened):
@@ -163,6 +163,8 @@ class Answers:
     def _on_opened(self, connection: EdgeConnection, opened: SessionOpened) -> None:
         connection.conn_epoch = opened.conn_epoch
         connection.is_ephemeral = opened.is_ephemeral
+        if opened.session_present:
+            connection.resumed_index = self._fanout.relay.applied_index
         packet = connection.connect
         if connection.state == CLOSED:
             # The client went while its session was being opened; a takeover has already ended it in the log.

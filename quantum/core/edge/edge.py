@@ -209,14 +209,16 @@ class Edge:
         fanout = self.fanout
         if effects.stamp_ms > fanout.clock_ms:
             fanout.clock_ms = effects.stamp_ms
-        fanout.relay.on_applied(effects.index)
+        fanout.relay.on_applied(effects)
         if not self._is_open:
             return  # what is replayed and caught up with concerned connections of an earlier process
         edge = self._config.edge
         if effects.edges_closed and not self._is_opening and edge in [closed for closed, _ in effects.edges_closed]:
             self.on_edge_closed(EDGE_CLOSED)
             return
-        self._is_opening = False
+        if self._is_opening:
+            self._is_opening = False
+            fanout.relay.fence()  # its replica has applied more than it saw
         for close in effects.closes:
             if close.edge == edge:
                 connection = self.connections.get(close.conn_id)

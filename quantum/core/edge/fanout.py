@@ -13,6 +13,7 @@ from quantum.core.broker.message import Message
 from quantum.core.causes import (
     CLIENT_PACKET_TOO_LARGE,
     MESSAGE_EXPIRED,
+    QOS0_OFFLINE,
     QUEUE_BYTES_MAX,
     QUEUE_MESSAGES_MAX,
     SHARED_GROUP_EMPTY,
@@ -67,12 +68,27 @@ class Targets:
         self.others: list[Target] = []
         self.all: list[Target] = []  # of ephemeral sessions, for what comes out of the log
 
+    def plain_count(self) -> int:
+        """How many get a QoS 0 message."""
+        return len(self.v3) + len(self.v5) + len(self.others)
+
 
 @final
 class Fanout:
     """Delivery to the connections of this edge."""
 
-    __slots__ = ("_causes", "_config", "_routes", "_targets", "clock_ms", "dirty", "ledger", "relay", "sessions")
+    __slots__ = (
+        "_causes",
+        "_config",
+        "_routes",
+        "_targets",
+        "clock_ms",
+        "dirty",
+        "ledger",
+        "relay",
+        "resumed_index",
+        "sessions",
+    )
 
     def __init__(self, config: EdgeConfig, routes: RouteReader, causes: CauseLedger) -> None:
         self._config = config
@@ -83,11 +99,13 @@ class Fanout:
         self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
         self.ledger = EdgeLedger()
         self.relay = Relay(causes)
+        self.resumed_index = 0  # the newest of all connections
         self.clock_ms = 0  # replicated time, for message expiry
 
     def open(self, connection: EdgeConnection) -> None:
         """The connection serves its session from here on."""
         self.sessions[connection.client_id] = connection
+        self.resumed_index = max(self.resumed_index, connection.resumed_index)
         self._targets.clear()
 
     def close(self, connection: EdgeConnection) -> None:
@@ -108,7 +126,10 @@ class Fanout:
         """Forward a run of QoS 0 packets from a client of this edge, here and to the other nodes."""
         self.ledger.received += run.count
         route = self._routes.route(run.topic_name)
-        self._spread_run(route, publisher, is_v5, run)
+        targets = self._targets.get(route.number)
+        if targets is None:
+            targets = self._look_up(route)
+        self._spread_run(targets, publisher, is_v5, run)
         if route.has_shared:
             for payload in run.payloads():
                 self._deliver_shared(Message(run.topic_name, payload, 0, False, b"", NO_EXPIRY, publisher))
@@ -119,7 +140,10 @@ class Fanout:
         """Deliver one QoS 0 message that is no plain run, here and to the other nodes."""
         self.ledger.received += 1
         route = self._routes.route(message.topic_name)
-        self._spread(route, message)
+        targets = self._targets.get(route.number)
+        if targets is None:
+            targets = self._look_up(route)
+        self._spread(targets, message)
         if route.has_shared:
             self._deliver_shared(message)
         if self.relay.has_peers:
@@ -128,19 +152,35 @@ class Fanout:
     def deliver_relayed(self, relayed: Relayed) -> None:
         """Deliver what a client of another node published to the connections of this one."""
         message = relayed.message
-        if message is None:
-            assert relayed.run is not None
-            run = relayed.run
-            self._spread_run(self._routes.route(run.topic_name), relayed.publisher, relayed.is_v5, run)
-        elif relayed.pick is None:
-            self._spread(self._routes.route(message.topic_name), message)
-        else:
+        if relayed.pick is not None:
+            assert message is not None
             self._deliver_pick(message, relayed.pick)
+        elif message is None:
+            run = relayed.run
+            assert run is not None
+            self._spread_run(self._targets_of(run.topic_name, relayed), relayed.publisher, relayed.is_v5, run)
+        else:
+            self._spread(self._targets_of(message.topic_name, relayed), message)
 
-    def _spread_run(self, route: Route, publisher: str, is_v5: bool, run: PublishRun) -> None:
+    def _targets_of(self, topic_name: str, relayed: Relayed) -> Targets:
+        """Who gets it here: nobody whose session may have got it on the connection that it had before."""
+        route = self._routes.route(topic_name)
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
+        index = relayed.after_index
+        if self.resumed_index <= index:
+            return targets
+        kept = Targets()
+        kept.v3 = [connection for connection in targets.v3 if connection.resumed_index <= index]
+        kept.v5 = [connection for connection in targets.v5 if connection.resumed_index <= index]
+        kept.others = [target for target in targets.others if target.connection.resumed_index <= index]
+        left_out = targets.plain_count() - kept.plain_count()
+        if left_out:
+            self._causes.count(QOS0_OFFLINE, left_out * relayed.count())
+        return kept
+
+    def _spread_run(self, targets: Targets, publisher: str, is_v5: bool, run: PublishRun) -> None:
         self._forward(targets.v5 if is_v5 else targets.v3, run.frames, run)
         strangers = targets.v3 if is_v5 else targets.v5
         if strangers:
@@ -151,10 +191,7 @@ class Fanout:
                 for target in targets.others:
                     self._deliver_to(target, message)
 
-    def _spread(self, route: Route, message: Message) -> None:
-        targets = self._targets.get(route.number)
-        if targets is None:
-            targets = self._look_up(route)
+    def _spread(self, targets: Targets, message: Message) -> None:
         for connection in targets.v3:
             self._created(connection, message, 0, False, ())
         for connection in targets.v5:

@@ -4,15 +4,20 @@ An edge tells every other one what was published, once; each routes it by its ow
 its SUBACK is found wherever it is. Only for a shared group the origin chooses, and names the member and its connection.
 
 Bodies of one process are numbered, and a number counts only if it is above all before it: what a network repeats or
-brings late is not delivered twice, nor out of order. A body also says up to where its receiver must have applied the log:
-a QoS 0 message that went through the log, because it was retained, is not overtaken by a later one that did not.
+brings late is not delivered twice, nor out of order. A body also says up to where its receiver must have applied the log,
+`after_index`, so that
+
+- a QoS 0 message that went through the log, because it was retained, is not overtaken by a later one that did not;
+- no session gets a message on two connections: 1. it has one at node B 2. it resumes at node C, and B has not heard of
+  it 3. a publish of node A is told to both. If A had applied the resumption, B applies it first and has no connection
+  any more; if not, the message is from before it and not for the connection at C.
 """
 
 from typing import Any, Final, final
 
 import msgpack
 
-from quantum.core.broker.effects import Pick
+from quantum.core.broker.effects import Effects, Pick
 from quantum.core.broker.message import Message
 from quantum.core.causes import PEER_ITEM_REFUSED, RELAY_BYTES_MAX, RELAY_REPEATED
 from quantum.core.flow import CauseLedger
@@ -31,11 +36,12 @@ _PICK: Final = 3
 class Relayed:
     """One thing that was published elsewhere: a run of packets, or a message, for one member or for whom it concerns."""
 
-    __slots__ = ("is_v5", "message", "pick", "publisher", "run")
+    __slots__ = ("after_index", "is_v5", "message", "pick", "publisher", "run")
 
     def __init__(
         self, publisher: str, run: PublishRun | None, is_v5: bool, message: Message | None, pick: Pick | None
     ) -> None:
+        self.after_index = 0  # of its body
         self.publisher = publisher
         self.run = run
         self.is_v5 = is_v5  # the protocol of the run's packets
@@ -56,6 +62,8 @@ class _Body:
         self.after_index = after_index
         self.items = items
         self.size = size
+        for item in items:
+            item.after_index = after_index
 
 
 @final
@@ -64,7 +72,6 @@ class Relay:
 
     __slots__ = (
         "_after_index",
-        "_applied_index",
         "_causes",
         "_for_all",
         "_for_one",
@@ -72,6 +79,7 @@ class Relay:
         "_held_bytes",
         "_last",
         "_number",
+        "applied_index",
         "has_peers",
     )
 
@@ -81,8 +89,8 @@ class Relay:
         self._for_all: list[tuple[Any, ...]] = []
         self._for_one: dict[int, list[tuple[Any, ...]]] = {}  # by edge
         self._number = 0  # of the last body
-        self._applied_index = 0
-        self._after_index = 0  # of the last entry that brought a QoS 0 message of this edge's clients
+        self.applied_index = 0
+        self._after_index = 0  # of the last entry that must not be overtaken
         self._last: dict[int, tuple[int, int]] = {}  # sender → nonce of its process, number of its last body
         self._held: list[_Body] = []  # in the order in which they came
         self._held_bytes = 0
@@ -102,9 +110,9 @@ class Relay:
         row = (_PICK, *_row_of(message), pick.client_id, pick.conn_epoch, pick.subscription_ids)
         self._for_one.setdefault(pick.edge, []).append(row)
 
-    def on_logged(self) -> None:
-        """A QoS 0 message of this edge's clients came out of the log with the entry that was applied last."""
-        self._after_index = self._applied_index
+    def fence(self) -> None:
+        """What is said from here on is for replicas that have applied as much as this one."""
+        self._after_index = self.applied_index
 
     def take_bodies(self) -> list[tuple[int, bytes]]:
         """(edge or EVERYBODY, body) for everything that was added."""
@@ -136,7 +144,7 @@ class Relay:
             self._causes.count(RELAY_REPEATED, _count(body))
             return []
         self._last[sender] = (nonce, body.number)
-        if body.after_index <= self._applied_index:
+        if body.after_index <= self.applied_index:
             return body.items
         if self._held_bytes + body.size > HELD_BYTES_MAX:
             self._causes.count(RELAY_BYTES_MAX, _count(body))
@@ -145,9 +153,11 @@ class Relay:
         self._held_bytes += body.size
         return []
 
-    def on_applied(self, index: int) -> None:
+    def on_applied(self, effects: Effects) -> None:
         """The log is applied up to here."""
-        self._applied_index = index
+        self.applied_index = effects.index
+        if effects.is_resuming:
+            self.fence()
 
     def take_held(self) -> list[Relayed]:
         """What waited for an entry that is applied."""
@@ -156,7 +166,7 @@ class Relay:
         ready: list[Relayed] = []
         held: list[_Body] = []
         for body in self._held:
-            if body.after_index <= self._applied_index:
+            if body.after_index <= self.applied_index:
                 ready += body.items
                 self._held_bytes -= body.size
             else:

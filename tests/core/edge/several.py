@@ -20,8 +20,9 @@ from quantum.core.prng import Prng
 class Site:
     """One node's part: replica, edge, what it has still to say, and what its clients were written."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, nonce: int) -> None:
         self.number = number
+        self.nonce = nonce  # of the process
         self.state = BrokerState()
         self.edge = Edge(EdgeConfig(edge=number), self.state, Prng(number))
         self.pending = Pending(number)
@@ -33,7 +34,7 @@ class Site:
     def apply(self, index: int, data: bytes) -> None:
         effects = self.state.apply(index, data, None)
         for edge, incarnation, nonce in effects.edges_opened:
-            if edge == self.number and nonce == self.number:
+            if edge == self.number and nonce == self.nonce:
                 self.pending.open(incarnation)
                 self.edge.on_edge_opened()
         self.edge.on_applied(self.pending.take(effects), effects)
@@ -46,21 +47,32 @@ class Several:
     def __init__(self, count: int) -> None:
         self.log: list[bytes] = []
         self.now_ms = 1_000_000
-        self.sites = {number: Site(number) for number in range(1, count + 1)}
+        self.sites = {number: Site(number, number) for number in range(1, count + 1)}
         self.is_relay_held = False
         self.relayed: list[tuple[int, int, bytes]] = []  # (from, to, body) that is held
         self.versions: dict[int, int] = {}
         self.site_of: dict[int, Site] = {}
         self.rest: list[Packet] = []
         self._conn_id = 0
+        self._nonce = 100
         for site in self.sites.values():
             site.edge.on_peers(count - 1)
             self.open_edge(site.number)
 
     def open_edge(self, number: int) -> None:
         incarnation = self.sites[number].state.edge_incarnation(number) + 1
-        opening: list[Command] = [OpenEdge(number, incarnation, number)]
+        opening: list[Command] = [OpenEdge(number, incarnation, self.sites[number].nonce)]
         self.append(Entry(self.now_ms, number, incarnation, 0, opening))
+
+    def restart(self, number: int) -> None:
+        """Another process of the node: it replays the log without a word to its edge, and opens it."""
+        self._nonce += 1
+        site = self.sites[number] = Site(number, self._nonce)
+        for index, data in enumerate(self.log, 1):
+            site.state.apply(index, data, None)
+        site.applied = len(self.log)
+        site.edge.on_peers(len(self.sites) - 1)
+        self.open_edge(number)
 
     def close_edge(self, number: int) -> None:
         """The leader takes a node for lost."""
@@ -94,7 +106,7 @@ class Several:
             relayed, self.relayed = self.relayed, []
             for sender, to, body in relayed:
                 done = True
-                self.sites[to].edge.on_ephemeral(sender, sender, body)
+                self.sites[to].edge.on_ephemeral(sender, self.sites[sender].nonce, body)
         for site in self.sites.values():
             while site.edge.flush():
                 pass

@@ -4,7 +4,14 @@ own. Method: several edges over one log; packets in, packets out; replicas and r
 import msgpack
 import pytest
 
-from quantum.core.causes import EDGE_CLOSED, PEER_ITEM_REFUSED, RELAY_BYTES_MAX, RELAY_REPEATED, SHARED_GROUP_EMPTY
+from quantum.core.causes import (
+    EDGE_CLOSED,
+    PEER_ITEM_REFUSED,
+    QOS0_OFFLINE,
+    RELAY_BYTES_MAX,
+    RELAY_REPEATED,
+    SHARED_GROUP_EMPTY,
+)
 from quantum.core.mqtt.packets import (
     V5,
     V311,
@@ -91,6 +98,31 @@ def test_what_the_old_connection_had_still_to_say_does_nothing_after_the_takeove
     packets = several.take(old)
     assert [0x8E] == reason_codes(packets)
     assert [] == [packet for packet in packets if isinstance(packet, Puback)]
+
+
+def test_a_session_that_moves_gets_a_qos_0_message_on_one_connection_at_most() -> None:
+    """Two are open for a while: the node of the old one hears late of the takeover. [MQTT-4.3.1-1]"""
+    several = Several(3)
+    old = several.connect(1, "c", expiry_s=100)
+    several.subscribe(old, Subscription("t", 2))
+    publisher, lagging = several.connect(2, "p"), several.connect(1, "q")
+    several.sites[1].is_held = True
+    new = several.connect(3, "c", expiry_s=100, clean=False)
+    several.send(publisher, Publish("t", b"of a node that knows", 0))
+    several.send(lagging, Publish("t", b"of one that does not", 0))
+    several.send(lagging, Publish("t", b"nor here", 0, properties=b"\x01\x01"))
+    assert [b"of a node that knows"] == payloads(several.take(new))
+    assert [b"of one that does not", b"nor here"] == payloads(several.take(old))
+    assert 2 == several.counted(3, QOS0_OFFLINE.number)
+    several.sites[1].is_held = False
+    several.run()
+    assert [] == payloads(several.take(old))
+    several.send(lagging, Publish("t", b"after", 0))
+    assert [b"after"] == payloads(several.take(new))
+    several.restart(2)  # the edge of the next process saw nothing of what is in the log
+    publisher = several.connect(2, "p")
+    several.send(publisher, Publish("t", b"of the next process", 0))
+    assert [b"of the next process"] == payloads(several.take(new))
 
 
 def test_a_subscriber_with_its_suback_is_found_by_a_publisher_whose_node_lags_behind() -> None:
