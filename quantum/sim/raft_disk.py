@@ -191,17 +191,9 @@ class RaftDisk:
         return any(batch.is_damaged for batch in self.batches)
 
     def intact_entries(self) -> dict[int, int]:
-        """Index and term of the entries that can be read; those in the snapshot are left out."""
-        found: dict[int, int] = {}
-        for batch in self.batches:
-            if batch.is_damaged:
-                continue
-            for record in batch.records:
-                entry = record.entry if isinstance(record, RepairRecord) else record
-                if isinstance(entry, Entry):
-                    found[entry.index] = entry.term
-        held = self.held
-        return {index: term for index, term in found.items() if index <= held.last and held.term_at(index) == term}
+        """Index and term of the entries behind the snapshot that a start would find."""
+        recovered, _ = self._read()
+        return {entry.index: entry.term for entry in recovered.entries if entry.kind != LOST}
 
     def was_durable(self, index: int, term: int) -> bool:
         """Whether the entry is here, or was here before damage."""
@@ -215,6 +207,12 @@ class RaftDisk:
             batch = self.flight
             self.flight = None
             self._settle(batch)
+        recovered, last = self._read()
+        self._begin_process(recovered, last)
+        return recovered
+
+    def _read(self) -> tuple[Recovered, int]:
+        """What the disk proves, and where its log ends, with no regard to the snapshot."""
         reading = _Reading()
         for batch in self.batches:
             reading.read(batch)
@@ -226,10 +224,10 @@ class RaftDisk:
         if not reading.has_hard_state and self.node in self.initial.voters:
             # Never started, or wiped: what it promised under this number is unknown.
             recovered.is_tail_doubtful = recovered.is_vote_doubtful = len(self.initial.voters) > 1
-        self._begin_process(recovered)
-        return recovered
+        return recovered, reading.last
 
-    def _begin_process(self, recovered: Recovered) -> None:
+    def _begin_process(self, recovered: Recovered, last: int) -> None:
+        file = self.snapshot
         self._waiting = []
         if self.held.last > _last_index(recovered) or self.has_damage():
             self.ghosts.append(self.held)
@@ -237,9 +235,15 @@ class RaftDisk:
         self.held.load(recovered)
         if recovered.is_tail_doubtful:
             self.doubt_term = max(self.doubt_term, recovered.current_term)
+        records: list[Record] = []
+        if file is not None and file.state.index > last:
+            # The log ends in front of the snapshot, and what comes next stands behind it.
+            records.append(SnapshotRecord(file.state.index, file.state.term, file.membership))
         if recovered.current_term and not recovered.is_vote_doubtful:
             # It may stand in one batch only, and will be acted upon at once: write the copy before that.
-            self.batches.append(Batch([self._hard_state()], 1, 0, NOTHING))
+            records.append(self._hard_state())
+        if records:
+            self.batches.append(Batch(records, len(records), 0, NOTHING))
         elif self.batches:
             self.batches[-1].last_sequence = 0  # records are numbered anew
         self._has_hard_state = False
@@ -281,18 +285,18 @@ class _Reading:
         "_entries",
         "_is_broken",
         "_is_flagged",
-        "_last",
         "_lost_run",
         "_term",
         "_vote",
         "has_damage",
         "has_hard_state",
         "is_vote_doubtful",
+        "last",
     )
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
-        self._last = NOTHING
+        self.last = NOTHING
         self._term = 0
         self._vote = 0
         self._is_broken = False  # damage since the last entry that was read
@@ -333,9 +337,9 @@ class _Reading:
             # What stood before this entry may have been truncated and written anew in the damaged part.
             self._entries[index - 1] = Entry(index - 1, 0, LOST, b"")
             self._is_broken = False
-        assert self._last in (NOTHING, index - 1), f"entry {index} behind {self._last}"
+        assert self.last in (NOTHING, index - 1), f"entry {index} behind {self.last}"
         self._entries[index] = entry
-        self._last = index
+        self.last = index
 
     def _read_hard_state(self, record: HardStateRecord) -> None:
         self._term, self._vote, self._is_flagged = record.term, record.voted_for, record.is_tail_doubtful
@@ -343,23 +347,25 @@ class _Reading:
         self.is_vote_doubtful = False  # It is later than whatever was lost.
 
     def _read_snapshot(self, record: SnapshotRecord) -> None:
+        """The log goes on behind a snapshot, with what follows it if that is of the same log. Raft figure 13"""
         at = self._entries.get(record.index)
-        if at is None or at.term != record.term:
+        is_in_front = at is None and record.index + 1 in self._entries  # what the snapshot stands for was deleted
+        if not is_in_front and (at is None or at.term != record.term):
             self._entries = {}
-            self._last = record.index
+            self.last = record.index
             self._is_broken = False
 
     def _fill_to(self, index: int) -> None:
-        if self._last == NOTHING:
-            self._last = index
-        while self._last < index:
-            self._last += 1
-            self._entries[self._last] = Entry(self._last, 0, LOST, b"")
+        if self.last == NOTHING:
+            self.last = index
+        while self.last < index:
+            self.last += 1
+            self._entries[self.last] = Entry(self.last, 0, LOST, b"")
 
     def _cut(self, index: int) -> None:
-        while self._last >= index:
-            self._entries.pop(self._last, None)
-            self._last -= 1
+        while self.last >= index:
+            self._entries.pop(self.last, None)
+            self.last -= 1
 
     def result(self, index: int, term: int, membership: Membership, is_snapshot_lost: bool) -> Recovered:
         """The snapshot file and the log put together."""
@@ -367,10 +373,10 @@ class _Reading:
         if index and at is not None and at.kind != LOST and at.term != term:
             # The log is of another lineage than the snapshot, which is committed: nothing behind it was.
             self._cut(index)
-        while self._last > index and self._entries[self._last].kind == LOST:
-            self._cut(self._last)
+        while self.last > index and self._entries[self.last].kind == LOST:
+            self._cut(self.last)
         first = index + 1
-        entries = [self._entries.get(at) or Entry(at, 0, LOST, b"") for at in range(first, self._last + 1)]
+        entries = [self._entries.get(at) or Entry(at, 0, LOST, b"") for at in range(first, self.last + 1)]
         return Recovered(
             current_term=self._term,
             voted_for=self._vote,

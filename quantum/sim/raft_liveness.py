@@ -160,23 +160,26 @@ def _serve(world: "RaftWorld", core: list[int], prng: Prng) -> None:
     number = 0
     for what in [0] * WRITES + core:
         until_us = world.now_us + STUCK_TIMEOUTS * _timeout_us(world)
-        operation: Operation | None = None
+        asked: list[Operation] = []
         asked_us = 0
-        while operation is None or not operation.place:
+        while not any(operation.place for operation in asked):
             leader = world.leader()
             members = [] if leader is None or leader.raft is None else leader.raft.membership.members()
             if what and what not in members:
                 break
-            if leader is not None and (operation is None or world.now_us - asked_us > _timeout_us(world)):
+            if leader is not None and (not asked or world.now_us - asked_us > 4 * _timeout_us(world)):
                 # A refused one, or one that was lost with its leader, is asked again as another one.
                 operation = Operation(client, number, prng, world.options)
                 operation.kind = READ if what else WRITE
                 number += 1
                 asked_us = world.now_us
+                asked.append(operation)
                 world.ask_node(operation, world.replicas[what] if what else leader)
             if world.now_us > until_us:
                 kind = "read" if what else "write"
-                broken("L2", "the group was one, and new operations were asked of it", f"no {kind} was answered in time")
+                broken(
+                    "L2", "the group was one, and new operations were asked of it", f"no {kind} was answered in time"
+                )
             world.run_until(world.now_us + STEP_US // 5)
 
 

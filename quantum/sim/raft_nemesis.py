@@ -301,8 +301,10 @@ class RaftNemesis:
                 world.kill(replica, is_written=self._draw(2) == 1)
             elif kind == fault.POWER:
                 fate = self._draw(3)
-                world.lose_power(replica, survives=fate == 0, is_garbage=fate == 1)
-            elif self._may_be_unsound(replica):
+                is_garbage = fate == 1 and self._may_be_unsound(replica)  # Nobody can tell it from rot.
+                world.lose_power(replica, survives=fate == 0, is_garbage=is_garbage)
+            elif node in world.initial.voters and self._may_be_unsound(replica):
+                # A number that joined later promised never to come back without its disk.
                 world.kill(replica, is_written=False)
                 replica.applied_floor = max(replica.applied_floor, replica.disk.held.last)
                 replica.disk.wipe()
@@ -366,9 +368,9 @@ class RaftNemesis:
     def _is_repairable(self, at: int, replica: Replica) -> bool:
         """Whether damage on more disks than may fail can be repaired all the same: no disk loses the end of its log or
         a vote, and of each damaged entry another disk has a copy, and one of the entry behind it that proves it."""
-        disk = replica.disk
-        neighbours = disk.batches[max(0, at - 1) : at] + disk.batches[at + 1 : at + 2]
-        if at == len(disk.batches) - 1 or any(each.is_damaged for each in neighbours) or self._failures_max() == 0:
+        batches = replica.disk.batches
+        neighbours = batches[max(0, at - 1) : at] + batches[at + 1 : at + 2]
+        if at == len(batches) - 1 or any(each.is_damaged for each in neighbours) or self._failures_max() == 0:
             return False
         replicas = [self._world.replicas[node] for node in self._voters() if node in self._world.replicas]
         if any(each.is_dead or each.disk.held.last < each.applied_floor for each in replicas):
@@ -380,9 +382,9 @@ class RaftNemesis:
             for index in range(held.snapshot_index + 1, held.last + 1):
                 if index in own:
                     continue
-                entry, behind = held.entries[index], held.entries.get(index + 1)
+                behind = held.entries.get(index + 1)
                 if behind is None or not any(
-                    others.get(index) == entry.term and others.get(index + 1) == behind.term
+                    index in others and others.get(index + 1) == behind.term
                     for node, others in intact.items()
                     if node != each.node
                 ):

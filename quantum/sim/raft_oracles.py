@@ -22,6 +22,7 @@ from quantum.core.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
+from quantum.core.raft.progress import Progress
 from quantum.core.raft.raft import Raft
 from quantum.core.raft.records import HardStateRecord, Record, RepairRecord, SnapshotRecord, TruncateRecord
 from quantum.core.raft.recovered import Recovered
@@ -48,7 +49,7 @@ class Watch:
         "durable_index",
         "image",
         "incarnation",
-        "is_damaged",
+        "is_vote_doubtful",
         "last_index",
         "leader_term",
         "matches",
@@ -67,9 +68,7 @@ class Watch:
         self.disk = disk
         self.image = LogImage()
         self.image.load(recovered)
-        self.is_damaged = (
-            recovered.is_tail_doubtful or recovered.is_vote_doubtful or recovered.is_snapshot_lost or disk.has_damage()
-        )
+        self.is_vote_doubtful = recovered.is_vote_doubtful  # as it started
         self.term = recovered.current_term
         self.vote = recovered.voted_for
         self.role = raft.role
@@ -79,7 +78,7 @@ class Watch:
         self.durable_index = 0
         self.last_index = 0
         self.snapshot_index = recovered.snapshot_index
-        self.matches: dict[int, int] = {}
+        self.matches: dict[int, tuple[Progress, int]] = {}
 
 
 @final
@@ -87,6 +86,7 @@ class RaftOracles:
     """The memory of a whole run: leaders, votes, entries and commits of all replicas and all their lives."""
 
     __slots__ = (
+        "_acknowledged",
         "_config",
         "_disks",
         "_links",
@@ -109,6 +109,7 @@ class RaftOracles:
         self._marks = marks
         self._links: dict[int, tuple[int, Entry]] = {}  # (index, term) -> term before it, entry
         self.leaders: dict[int, int] = {}  # by term: R1
+        self._acknowledged: dict[int, int] = {}  # (node, term of a leader) -> the greatest index
         self._unsent: dict[int, dict[int, bool]] = {}  # by voter: terms in which only its disk knows its vote
         self.grants: dict[int, dict[int, int]] = {}  # term -> voter -> candidate: R2
         self.committed: list[Entry] = []  # committed[0] is index 1
@@ -123,6 +124,7 @@ class RaftOracles:
         """A process begins with what its disk proved."""
         if recovered.is_vote_doubtful:
             self.on_wiped(watch.node)
+            self.terms_kept.pop(watch.node, None)
         kept = self.terms_kept.get(watch.node, 0)
         if recovered.current_term < kept and not recovered.is_vote_doubtful:
             broken(
@@ -185,7 +187,11 @@ class RaftOracles:
                 changes_membership = True
             elif type(record) is HardStateRecord:
                 if record.term < image.term or (
-                    record.term == image.term and image.vote and record.voted_for != image.vote
+                    record.term == image.term
+                    and image.vote
+                    and record.voted_for != image.vote
+                    # Whoever does not know its vote gives it to nobody any more.
+                    and not (watch.is_vote_doubtful and record.voted_for == watch.node)
                 ):
                     broken(
                         "R8",
@@ -324,6 +330,9 @@ class RaftOracles:
                         f"{disk.held.term_at(index)}",
                         f"it acknowledged entry {index} of term {term} to node {to}",
                     )
+                key = node << _TERM_BITS | message.term  # type: ignore[union-attr]
+                if index > self._acknowledged.get(key, 0):
+                    self._acknowledged[key] = index
         elif kind is Heartbeat or kind is AppendEntries or kind is TimeoutNow:
             self._lead(node, message.term)  # type: ignore[union-attr]
             self._gate_vote(watch, message.term, node, kind)  # type: ignore[union-attr]
@@ -470,7 +479,8 @@ class RaftOracles:
         raft = watch.raft
         if term < watch.term:
             broken("R8", f"node {watch.node} was in term {watch.term}", f"it is in term {term}")
-        if term == watch.term and watch.vote and raft.voted_for != watch.vote:
+        is_void = watch.is_vote_doubtful and raft.voted_for == watch.node
+        if term == watch.term and watch.vote and raft.voted_for != watch.vote and not is_void:
             broken(
                 "R2",
                 f"node {watch.node} voted for {watch.vote} in term {term}",
@@ -558,7 +568,9 @@ class RaftOracles:
         membership = _before_term(image, term)
         votes = self.grants.get(term, {})
         if votes.get(node, node) != node:
-            broken("R2", f"node {node} voted for {votes[node]} in term {term}", "it was elected in it, by itself as well")
+            broken(
+                "R2", f"node {node} voted for {votes[node]} in term {term}", "it was elected in it, by itself as well"
+            )
         for voters in (membership.voters, membership.outgoing):
             granted = [voter for voter in voters if voter == node or votes.get(voter) == node]
             if voters and len(granted) <= len(voters) // 2:
@@ -577,7 +589,9 @@ class RaftOracles:
     def _check_followers(self, watch: Watch) -> None:
         """R8 for match_index and next_index; and what a leader counts is on the disk it counts."""
         matches = watch.matches
-        for follower, progress in watch.raft.leadership.followers.items():
+        leadership = watch.raft.leadership
+        assert leadership is not None
+        for follower, progress in leadership.followers.items():
             match = progress.match_index
             if progress.next_index <= match:
                 broken(
@@ -585,22 +599,23 @@ class RaftOracles:
                     f"next_index of node {follower} is above its match_index {match}",
                     f"node {watch.node} has {progress.next_index} for it",
                 )
-            known = matches.get(follower, 0)
-            if match != known:
-                disk = self._disks[follower]
-                if match > watch.image.snapshot_index and not disk.was_durable(match, watch.image.term_at(match)):
+            known, counted = matches.get(follower, (progress, 0))
+            if match != counted or known is not progress:
+                acknowledged = self._acknowledged.get(follower << _TERM_BITS | watch.term, 0)
+                if match > acknowledged:
                     broken(
                         "R7",
-                        f"the disk of node {follower} holds an entry of term {disk.held.term_at(match)} at {match}",
-                        f"node {watch.node} counts it as having entry {match} of term {watch.image.term_at(match)}",
+                        f"node {follower} acknowledged at most entry {acknowledged} in term {watch.term}",
+                        f"node {watch.node} counts it as having entry {match}",
                     )
-                if match < known and disk.doubt_term < watch.term:
+                # One that was removed and is back begins anew; so does one whose disk may have lost something.
+                if match < counted and known is progress and self._disks[follower].doubt_term < watch.term:
                     broken(
                         "R8",
-                        f"node {watch.node} had match_index {known} for node {follower}",
+                        f"node {watch.node} had match_index {counted} for node {follower}",
                         f"it has {match} in the same term",
                     )
-                matches[follower] = match
+                matches[follower] = (progress, match)
 
 
 def _before_term(image: LogImage, term: int) -> Membership:

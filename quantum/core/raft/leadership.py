@@ -134,7 +134,7 @@ class Leadership:
         moved = False
         if reply.is_accepted:
             moved = progress.on_accepted(reply.index, is_lost=reply.is_lost)
-            if progress.state == SNAPSHOT and self._has_snapshot(progress):
+            if progress.state == SNAPSHOT and not reply.snapshot_index_min and self._has_snapshot(progress):
                 progress.snapshot_index_min = 0
                 progress.become_probe()
                 progress.become_replicate()
