@@ -81,6 +81,7 @@ class Client:
         "_asked_ms",
         "_framer",
         "_held_acks",
+        "_host",
         "_inbound",
         "_last_link",
         "_last_will_key",
@@ -138,6 +139,7 @@ class Client:
         self._inbound = Inbound(self.session, limit, plan.alias_max, promises)
         self._requests: dict[int, _Request] = {}
         self._held_acks: list[Publish | Pubrel] = []
+        self._host = 0  # the node that accepted it last
         self._last_link: Link | None = None
         self._old_link: Link | None = None  # of the connection that was taken over, still open at this end
         self._last_will_key = b""
@@ -209,9 +211,9 @@ class Client:
             Connect(plan.version, plan.client_id, clean, plan.keep_alive_s, will=self._will(), properties=properties)
         )
 
-    def publish(self) -> None:
+    def publish(self, prng: Prng) -> None:
         """Send one message, if the window has room."""
-        packet, key = self._publications.draw()
+        packet, key = self._publications.draw(prng)
         if packet is not None and not (
             packet.qos and len(self._outbound) >= min(self.plan.window, self._server_window)
         ):
@@ -285,10 +287,10 @@ class Client:
         self._network.client_close(self.link)
         self._forget_connection()
 
-    def send_broken_bytes(self) -> None:
+    def send_broken_bytes(self, prng: Prng) -> None:
         """Write what is no packet, and go. M19: nobody else may notice."""
         assert self.link is not None
-        self._network.client_send(self.link, BROKEN_BYTES[self._prng.below(len(BROKEN_BYTES))])
+        self._network.client_send(self.link, BROKEN_BYTES[prng.below(len(BROKEN_BYTES))])
         self._promises.book.sometimes("mqtt.client.broken-bytes")
         self.drop()
 
@@ -382,6 +384,7 @@ class Client:
                 self.wills_due.append(self._will_key)
                 self._resumable_will_key = self._will_key
             promises.on_requests_lost(self.session)
+            self._outbound.on_connection_ends()
         elif self.link is not None and self.link.conn_id and self.plan.is_persistent:
             promises.on_connect_abandoned(self.session, self._sent_clean, self.is_lasting)
         self._will_key = self._outbound.will_key = b""
@@ -450,6 +453,13 @@ class Client:
         promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired, self.is_lasting)
         promises.on_alive(self.session, b"", 0, self._asked_ms)
         self._inbound.on_connected(packet.session_present)
+        assert self.link is not None
+        book = promises.book
+        if self._host not in (0, self.link.host):
+            book.sometimes("mqtt.client.moved")
+            book.marks.sometimes_if(packet.session_present, "mqtt.session.resumed-elsewhere")
+            book.marks.sometimes_if(self.has_old_link, "mqtt.client.takeover-elsewhere")
+        self._host = self.link.host
         if packet.session_present and self._resumable_will_key:
             promises.on_will_resumed(self._resumable_will_key)
         if self._will_key:

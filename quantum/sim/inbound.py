@@ -40,6 +40,9 @@ class Inbound:
 
     def on_connection_ends(self) -> None:
         """What belongs to the connection is over."""
+        book = self._promises.book
+        for state, _ in self._qos2.values():
+            book.sometimes("mqtt.qos2.cut-before-our-pubrec" if state == RECEIVED else "mqtt.qos2.cut-before-pubrel")
         self._open = {}
         self._aliases = {}
 

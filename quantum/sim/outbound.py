@@ -19,6 +19,7 @@ WANTS_PUBACK: Final = 1
 WANTS_PUBREC: Final = 2
 WANTS_PUBCOMP: Final = 3
 _NAMES: Final = ("", "PUBACK", "PUBREC", "PUBCOMP")
+_CUTS: Final = ("", "mqtt.qos1.cut-before-puback", "mqtt.qos2.cut-before-pubrec", "mqtt.qos2.cut-before-pubcomp")
 
 
 @final
@@ -59,6 +60,11 @@ class Outbound:
         book = self._promises.book
         state = WANTS_PUBACK if packet.qos == QOS_1 else WANTS_PUBREC
         self._open[packet.packet_id] = _Outgoing(packet, key, state, book.clock, book.now_ms)
+
+    def on_connection_ends(self) -> None:
+        """What is open is cut in two."""
+        for outgoing in self._open.values():
+            self._promises.book.sometimes(_CUTS[outgoing.state])
 
     def forget(self) -> None:
         """The session is gone, and its exchanges with it."""

@@ -25,10 +25,9 @@ class Publications:
         """Aliases are of a connection."""
         self._aliases = {}
 
-    def draw(self) -> tuple[Publish | None, bytes]:
+    def draw(self, prng: Prng) -> tuple[Publish | None, bytes]:
         """The next message, and its key. Its number is one more than the last, and counts once it is sent."""
         plan = self._plan
-        prng = self._prng
         qos = prng.choice_index(plan.qos_weights)
         is_retained = bool(plan.retained_topics) and prng.chance(plan.retained_share, 100)
         if is_retained:

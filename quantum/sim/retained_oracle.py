@@ -66,6 +66,7 @@ class RetainedOracle:
         asking = [standing for standing in session.matching(message.topic_name) if may_ask(standing)]
         if not asking or not is_certain:
             return
+        self._book.sometimes("mqtt.retained.read")
         begin = min(standing.asked_at for standing in asking)
         end = max(standing.begin if standing.begin != OPEN_END else self._book.clock for standing in asking)
         topic.reads.append(_Read(session.client_id, topic.values[message.key], begin, end))
@@ -111,6 +112,7 @@ class RetainedOracle:
                 for operation in _writes(message, value, lane)
                 if not operation.is_optional or value == NOTHING or value in read
             ]
+        self._book.marks.sometimes_if(len(lanes) > 1 and len(topic.reads) > 1, "mqtt.retained.several-writers")
         names = {number: key for key, number in topic.values.items()}
         for one in topic.reads:
             operations.append(Operation(f"SUBSCRIBE of {one.reader}", one.value, KEEP, one.begin, one.end))

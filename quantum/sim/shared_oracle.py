@@ -75,6 +75,7 @@ class SharedOracle:
             return
         other = group.members.get(chosen[0])
         if message.qos != QOS_2 and (message.send_count > 1 or other is None or other.incarnation != chosen[1]):
+            self._book.marks.sometimes_if(chosen[0] != session.client_id, "mqtt.shared.given-again")
             return  # It was sent twice, or the first one's session ended before it had acknowledged.
         if chosen[0] != session.client_id:
             self._book.violate(

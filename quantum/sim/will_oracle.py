@@ -78,6 +78,7 @@ class WillOracle:
         will = self._wills[key]
         if will.opened_at:
             will.must_come = True
+            self._book.sometimes("mqtt.will.due")
 
     def on_unknown(self, key: bytes) -> None:
         """The server has no way to notice the end of that connection before its keep alive does."""

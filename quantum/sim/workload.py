@@ -187,9 +187,12 @@ class Behaviour:
         "_prng",
         "client",
         "has_said_last",
+        "is_off",
         "is_quiet",
         "is_stalled",
         "leaves",
+        "op_count",
+        "ops_off",
         "quiet_ms",
     )
 
@@ -204,6 +207,9 @@ class Behaviour:
         self.quiet_ms = 0  # when that began
         self.is_quiet = False
         self.has_said_last = False  # the one message of the quiet period
+        self.is_off = False  # never acts at all
+        self.op_count = 0  # operations drawn
+        self.ops_off: list[tuple[int, int]] = []  # first and last of those that are left out, though drawn
 
     def begin_quiet(self, now_ms: int) -> None:
         """Come back, finish what is open, and stay."""
@@ -214,7 +220,7 @@ class Behaviour:
     @property
     def is_done(self) -> bool:
         """Nothing is to come from this client any more."""
-        return self.client.has_left or (self.client.is_settled and self.has_said_last)
+        return self.is_off or self.client.has_left or (self.client.is_settled and self.has_said_last)
 
     def think_us(self) -> int:
         """How long until the client acts again."""
@@ -225,7 +231,7 @@ class Behaviour:
     def act(self, now_ms: int) -> bytes:
         """Do one thing. Returns the will that a DISCONNECT of this step takes back, b"" for none."""
         client = self.client
-        if client.has_left:
+        if self.is_off or client.has_left:
             return b""
         if self.is_quiet and self.leaves:
             client.leave()
@@ -255,22 +261,28 @@ class Behaviour:
     def _stay(self, waited_ms: int) -> None:
         if not self.has_said_last:
             self.has_said_last = True
-            self.client.publish()
+            self.client.publish(self._prng)
         elif not self.client.is_settled or waited_ms > PING_MS:
             self.client.ping()
 
     def _choose(self) -> bytes:
+        """One operation. It draws from a stream of its own, so that leaving it out changes nothing of those after it."""
+        op = self.op_count
+        self.op_count += 1
+        if any(first <= op <= last for first, last in self.ops_off):
+            return b""
+        prng = self._prng.stream(f"op {op}")
         client = self.client
         plan = client.plan
-        action = self._prng.choice_index(plan.action_weights)
+        action = prng.choice_index(plan.action_weights)
         if action == PUBLISH:
-            client.publish()
+            client.publish(prng)
         elif action == BURST:
-            for _ in range(1 + self._prng.below(self._burst_max)):
-                client.publish()
+            for _ in range(1 + prng.below(self._burst_max)):
+                client.publish(prng)
         elif action in (RESUBSCRIBE, UNSUBSCRIBE):
             if plan.subscriptions and not client.has_requests:
-                subscription = plan.subscriptions[self._prng.below(len(plan.subscriptions))]
+                subscription = plan.subscriptions[prng.below(len(plan.subscriptions))]
                 if action == RESUBSCRIBE:
                     client.subscribe([subscription])
                 else:
@@ -288,7 +300,7 @@ class Behaviour:
         elif action == DISCONNECT_WITH_WILL:
             client.disconnect_with_will()
         elif action == BREAK_PROTOCOL:
-            client.send_broken_bytes()
+            client.send_broken_bytes(prng)
         elif action == PING:
             client.ping()
         return b""
