@@ -26,12 +26,12 @@ def applied_index(node: Node) -> int:
 
 def current_term(node: Node) -> int:
     """As it knows it."""
-    return raft_of(node).current_term
+    return node.storage.groups[PARTITION].term
 
 
 def is_leading(node: Node) -> bool:
     """It thinks that it leads."""
-    return raft_of(node).role == LEADER
+    return node.storage.groups[PARTITION].role == LEADER
 
 
 def plain_numbers(node: Node) -> tuple[int, int, int, int, int]:

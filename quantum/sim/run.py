@@ -72,6 +72,8 @@ def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
     world.promises.is_time_even = is_alone and not any(event.kind in _UNEVEN for event in faults)
     world.run_until(options.world.duration_us)
     _settle(world)
+    if not options.world.is_strict:
+        world.forgive()
     frozen = None
     if world.promises.violations:
         if scribe is not None:

@@ -303,6 +303,7 @@ class World:
         self.trace.record(now_us, trace.TURN, host.number << 32 | len(out.writes), len(out.disk), b"")
         for event in out.events:
             self.trace.record(now_us, trace.EVENT, host.number, event.level, event.name.encode())
+            self.marks.sometimes(f"event.{event.name}")
         if self.scribe is not None:
             self.scribe.on_turn(host, out)
         if out.is_ready:
