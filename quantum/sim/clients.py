@@ -303,6 +303,10 @@ class Client:
             self._promises.on_will_unknown(self._last_will_key)
         if self.link is not None:
             self.drop()
+        for link in self._network.links.values():
+            # Connections it left open when it opened another: with the process its sockets are gone.
+            if link.client == self.plan.number:
+                self._network.client_close(link)
 
     def ping(self) -> None:
         """Send PINGREQ."""
