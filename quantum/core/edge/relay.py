@@ -72,6 +72,7 @@ class Relay:
 
     __slots__ = (
         "_after_index",
+        "_bodies",
         "_causes",
         "_for_all",
         "_for_one",
@@ -88,6 +89,7 @@ class Relay:
         self.has_peers = False  # other nodes live
         self._for_all: list[tuple[Any, ...]] = []
         self._for_one: dict[int, list[tuple[Any, ...]]] = {}  # by edge
+        self._bodies: list[tuple[int, bytes]] = []  # to be taken
         self._number = 0  # of the last body
         self.applied_index = 0
         self._after_index = 0  # of the last entry that must not be overtaken
@@ -112,19 +114,24 @@ class Relay:
 
     def fence(self) -> None:
         """What is said from here on is for replicas that have applied as much as this one."""
+        self._close_bodies()
         self._after_index = self.applied_index
 
     def take_bodies(self) -> list[tuple[int, bytes]]:
         """(edge or EVERYBODY, body) for everything that was added."""
-        bodies: list[tuple[int, bytes]] = []
+        self._close_bodies()
+        bodies = self._bodies
+        self._bodies = []
+        return bodies
+
+    def _close_bodies(self) -> None:
         if self._for_all:
-            bodies.append((EVERYBODY, self._encode(self._for_all)))
+            self._bodies.append((EVERYBODY, self._encode(self._for_all)))
             self._for_all = []
         if self._for_one:
             for edge, rows in self._for_one.items():
-                bodies.append((edge, self._encode(rows)))
+                self._bodies.append((edge, self._encode(rows)))
             self._for_one = {}
-        return bodies
 
     def _encode(self, rows: list[tuple[Any, ...]]) -> bytes:
         self._number += 1

@@ -6,6 +6,7 @@ order it likes.
 
 from quantum.core.broker.commands import HOUSEKEEPING, CloseEdge, Command, Entry, OpenEdge, encode_entry, stamped
 from quantum.core.broker.state import BrokerState
+from quantum.core.causes import EDGE_CLOSED
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.edge import Edge
 from quantum.core.edge.pending import Pending
@@ -33,6 +34,8 @@ class Site:
 
     def apply(self, index: int, data: bytes) -> None:
         effects = self.state.apply(index, data, None)
+        if self.number in [edge for edge, _ in effects.edges_closed]:
+            self.pending = Pending(self.number)
         for edge, incarnation, nonce in effects.edges_opened:
             if edge == self.number and nonce == self.nonce:
                 self.pending.open(incarnation)
@@ -60,6 +63,10 @@ class Several:
             self.open_edge(site.number)
 
     def open_edge(self, number: int) -> None:
+        """The node opens its edge, over an open incarnation if there is one: then it has closed it for itself."""
+        if self.sites[number].pending.incarnation:
+            self.sites[number].pending = Pending(number)
+            self.sites[number].edge.on_edge_closed(EDGE_CLOSED)
         incarnation = self.sites[number].state.edge_incarnation(number) + 1
         opening: list[Command] = [OpenEdge(number, incarnation, self.sites[number].nonce)]
         self.append(Entry(self.now_ms, number, incarnation, 0, opening))

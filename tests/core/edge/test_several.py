@@ -300,7 +300,6 @@ def test_what_an_edge_had_under_way_when_it_was_closed_is_neither_applied_nor_an
 def test_a_connect_that_waits_is_answered_once_the_edge_is_open_again() -> None:
     several = Several(2)
     several.close_edge(2)
-    several.sites[2].pending.incarnation = 0  # its node proposes nothing for now
     several.sites[2].is_held = True
     conn_id = several.connect(2, "c")
     several.sites[2].is_held = False
@@ -315,7 +314,6 @@ def test_an_edge_that_opens_over_its_own_open_incarnation_keeps_what_connects_af
     several = Several(2)
     client = several.connect(2, "c")
     site = several.sites[2]
-    site.edge.on_edge_closed(EDGE_CLOSED)
     several.open_edge(2)
     assert several.is_closed(client)
     assert 2 == site.state.edge_incarnation(2)
