@@ -63,8 +63,6 @@ class Leadership:
                 progress = self.followers.get(node)
                 followers[node] = Progress(self._config, self._log.last_index + 1) if progress is None else progress
         self.followers = followers
-        if self.transferee and not membership.is_voter(self.transferee):
-            self.transferee = 0
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
