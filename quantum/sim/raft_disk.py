@@ -191,9 +191,12 @@ class RaftDisk:
         return any(batch.is_damaged for batch in self.batches)
 
     def intact_entries(self) -> dict[int, int]:
-        """Index and term of the entries behind the snapshot that a start would find."""
-        recovered, _ = self._read()
-        return {entry.index: entry.term for entry in recovered.entries if entry.kind != LOST}
+        """Index and term of the entries behind the snapshot that a start would find, now or when more was written."""
+        reading, recovered = self._read()
+        found = {entry.index: entry.term for entry in recovered.entries if entry.kind != LOST}
+        if reading.is_broken:
+            found.pop(reading.last, None)  # The next entry that is written will not prove it.
+        return found
 
     def was_durable(self, index: int, term: int) -> bool:
         """Whether the entry is here, or was here before damage."""
@@ -207,12 +210,12 @@ class RaftDisk:
             batch = self.flight
             self.flight = None
             self._settle(batch)
-        recovered, last = self._read()
-        self._begin_process(recovered, last)
+        reading, recovered = self._read()
+        self._begin_process(recovered, reading.last)
         return recovered
 
-    def _read(self) -> tuple[Recovered, int]:
-        """What the disk proves, and where its log ends, with no regard to the snapshot."""
+    def _read(self) -> "tuple[_Reading, Recovered]":
+        """What the disk proves, and how the log itself reads, with no regard to the snapshot."""
         reading = _Reading()
         for batch in self.batches:
             reading.read(batch)
@@ -224,7 +227,7 @@ class RaftDisk:
         if not reading.has_hard_state and self.node in self.initial.voters:
             # Never started, or wiped: what it promised under this number is unknown.
             recovered.is_tail_doubtful = recovered.is_vote_doubtful = len(self.initial.voters) > 1
-        return recovered, reading.last
+        return reading, recovered
 
     def _begin_process(self, recovered: Recovered, last: int) -> None:
         file = self.snapshot
@@ -283,13 +286,13 @@ class _Reading:
 
     __slots__ = (
         "_entries",
-        "_is_broken",
         "_is_flagged",
         "_lost_run",
         "_term",
         "_vote",
         "has_damage",
         "has_hard_state",
+        "is_broken",
         "is_vote_doubtful",
         "last",
     )
@@ -299,7 +302,7 @@ class _Reading:
         self.last = NOTHING
         self._term = 0
         self._vote = 0
-        self._is_broken = False  # damage since the last entry that was read
+        self.is_broken = False  # damage since the last entry that was read
         self._is_flagged = False  # the last hard state says that the tail is doubtful
         self._lost_run = 0
         self.has_damage = False
@@ -309,7 +312,7 @@ class _Reading:
     def read(self, batch: Batch) -> None:
         if batch.is_damaged:
             self.has_damage = True
-            self._is_broken = True
+            self.is_broken = True
             self._lost_run += 1
             # A hard state stands in two batches in a row; both are gone only when two in a row are.
             self.is_vote_doubtful = self.is_vote_doubtful or self._lost_run >= 2
@@ -331,12 +334,12 @@ class _Reading:
 
     def _read_entry(self, entry: Entry) -> None:
         index = entry.index
-        if self._is_broken:
+        if self.is_broken:
             self._fill_to(index - 1)
             self._cut(index)
             # What stood before this entry may have been truncated and written anew in the damaged part.
             self._entries[index - 1] = Entry(index - 1, 0, LOST, b"")
-            self._is_broken = False
+            self.is_broken = False
         assert self.last in (NOTHING, index - 1), f"entry {index} behind {self.last}"
         self._entries[index] = entry
         self.last = index
@@ -353,7 +356,7 @@ class _Reading:
         if not is_in_front and (at is None or at.term != record.term):
             self._entries = {}
             self.last = record.index
-            self._is_broken = False
+            self.is_broken = False
 
     def _fill_to(self, index: int) -> None:
         if self.last == NOTHING:

@@ -100,7 +100,7 @@ def on_synced(world: "RaftWorld", replica: Replica, incarnation: int) -> None:
     if raft is None or incarnation != replica.incarnation:
         return
     sequence = replica.disk.end_batch()
-    world.oracles.on_synced(replica.node, replica.disk)
+    world.oracles.ballots.on_synced(replica.node, replica.disk)
     raft.on_clock(replica.clock.now_ms(world.now_us))
     raft.on_persisted(sequence)
     if world.story is not None:
@@ -146,7 +146,7 @@ def turn(world: "RaftWorld", replica: Replica) -> None:
         replica.disk.append(records, raft.record_sequence)
     write(world, replica)
     for to, message in raft.take_messages():
-        oracles.on_send(watch, to, message)
+        oracles.gates.on_send(watch, to, message)
         send(world, replica, to, message)
     if raft.commit_index > raft.applied_index:
         apply(world, replica, raft)
@@ -181,7 +181,7 @@ def die_amid(world: "RaftWorld", replica: Replica, raft: Raft) -> bool:
         replica.disk.append(records, raft.record_sequence)
         write(world, replica)
     for to, message in messages[:effects]:
-        world.oracles.on_send(watch, to, message)
+        world.oracles.gates.on_send(watch, to, message)
         send(world, replica, to, message)
     world.marks.sometimes("lite.doom.amid")
     delay_us = RESTART_US * replica.doom  # Whoever supervises it starts it again.

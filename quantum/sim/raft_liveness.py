@@ -38,6 +38,7 @@ def come_back(world: "RaftWorld", nemesis: RaftNemesis, prng: Prng) -> None:
         delay_us_min=world.options.link.delay_us_min, delay_us_mean=world.options.link.delay_us_mean
     )
     if heal == CORE_HEAL:
+        nemesis.give_up()
         _break_others(world, core, prng)
     else:
         core = [node for node, replica in world.replicas.items() if not replica.is_dead]
@@ -63,8 +64,10 @@ def _core(world: "RaftWorld", prng: Prng) -> list[int]:
     memberships = [replica.disk.held.memberships[-1][1] for replica in world.replicas.values() if not replica.is_dead]
     latest = max(memberships, key=lambda membership: (memberships.count(membership), membership.voters))
     for replica in world.replicas.values():
-        held = replica.disk.held.memberships
-        if latest.is_joint() or (replica.node in latest.voters and [each[1] for each in held[-2:]] != [latest]):
+        known = {replica.disk.held.memberships[-1][1].voters: True}
+        if replica.raft is not None:
+            known[replica.raft.membership.voters] = True
+        if latest.is_joint() or (replica.node in latest.voters and list(known) != [latest.voters]):
             return []
     sound = [node for node in latest.voters if world.replicas[node].is_sound()]
     needed = len(latest.voters) // 2 + 1

@@ -308,7 +308,7 @@ class RaftNemesis:
                 world.kill(replica, is_written=False)
                 replica.applied_floor = max(replica.applied_floor, replica.disk.held.last)
                 replica.disk.wipe()
-                world.oracles.on_wiped(node)
+                world.oracles.ballots.on_wiped(node)
             else:
                 continue
             replica.down_count += 1
@@ -480,6 +480,10 @@ class RaftNemesis:
             raft.propose_membership(wanted)
             turn(world, leader)
         world.scheduler.push(world.now_us + OPERATOR_US, OPERATOR, 0)
+
+    def give_up(self) -> None:
+        """Operators stop asking."""
+        self._wanted = None
 
     @property
     def is_at_rest(self) -> bool:

@@ -14,7 +14,7 @@ from quantum.sim.host_clock import HostClock
 from quantum.sim.raft_disk import RaftDisk
 from quantum.sim.raft_machine import Machine
 from quantum.sim.raft_operations import Operation
-from quantum.sim.raft_oracles import Watch
+from quantum.sim.raft_watch import Watch
 
 NEVER: Final = 1 << 62
 
