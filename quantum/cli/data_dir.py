@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from quantum.core.broker.state import BrokerState
-from quantum.core.node.storage import IDENTITY_FILE
-from quantum.core.raft.entry import COMMAND
+from quantum.core.node.identity import IDENTITY_FILE
+from quantum.core.raft.entry import COMMAND, Entry
 from quantum.core.snapshot.chunks import SnapshotReader
 from quantum.core.snapshot.manifest import Manifest, SnapshotDamaged, decode_manifest, manifest_name, snapshot_of
 from quantum.core.wal.batch import Batch
-from quantum.core.wal.frame import GroupEntry, decode_frames
+from quantum.core.wal.frame import GroupEntry, Repair, Truncate, decode_frames
 from quantum.core.wal.recovery import LogDamaged, Recovery
 from quantum.core.wal.segment import identity_salt, segment_number
 
@@ -92,12 +92,14 @@ class DataDir:
         if manifests:
             base = manifests[-1].index
             self.restore_into(machine, manifests[-1])
-        entries: dict[int, GroupEntry] = {}  # a later entry of the same index replaces the earlier one
+        entries: dict[int, Entry] = {}  # a later entry of the same index replaces the earlier one
         for batch in self.batches():
             for frame in decode_frames(batch.body):
-                if isinstance(frame, GroupEntry) and frame.group == group and frame.entry.index > base:
-                    entries[frame.entry.index] = frame
+                if isinstance(frame, (GroupEntry, Repair)) and frame.group == group and frame.entry.index > base:
+                    entries[frame.entry.index] = frame.entry
+                elif isinstance(frame, Truncate) and frame.group == group:
+                    entries = {index: entry for index, entry in entries.items() if index < frame.index}
         for index in sorted(entries):
-            if entries[index].entry.kind == COMMAND:
-                machine.apply(index, entries[index].entry.data, None)
+            if entries[index].kind == COMMAND:
+                machine.apply(index, entries[index].data, None)
         return Restored(machine, base, max(entries, default=base), len(entries))

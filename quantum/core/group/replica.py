@@ -130,6 +130,13 @@ class Replica:
         self._digests = {manifest.index: manifest.digest()}
         return True
 
+    def on_snapshot_unneeded(self, sender: int, term: int, manifest: Manifest) -> None:
+        """A leader offers what this replica is past already: it did not hear so yet."""
+        assert not self.wants_snapshot(manifest.index)
+        membership = decode_membership(manifest.membership)
+        is_needed = self.raft.on_snapshot_received(sender, term, manifest.index, manifest.term, membership)
+        assert not is_needed
+
     def on_snapshot_durable(self, index: int) -> None:
         """This replica's own snapshot is durable: the log up to there may go from the disk."""
         self.snapshot_index = max(self.snapshot_index, index)
@@ -239,7 +246,7 @@ class Replica:
         raft = self._raft
         if raft is None:
             return False
-        return index > self.applied_index or 0 < raft.snapshot_index_min <= index
+        return index >= raft.snapshot_index_min if raft.snapshot_index_min else index > raft.commit_index
 
     @property
     def has_lost_state(self) -> bool:

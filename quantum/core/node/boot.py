@@ -21,6 +21,7 @@ from quantum.core.node.identity import (
 from quantum.core.raft.recovered import Recovered
 from quantum.core.snapshot.chunks import SnapshotReader
 from quantum.core.snapshot.manifest import Manifest, SnapshotDamaged, decode_manifest, manifest_name, snapshot_of
+from quantum.core.wal.damage import Damage
 from quantum.core.wal.frame import GroupEntry, Note, Repair, decode_frames
 from quantum.core.wal.recovery import LogDamaged, Recovery
 from quantum.core.wal.requests import AppendLog, DiskDone, DiskRequest, ListFiles, ReadFile, WriteFile
@@ -44,7 +45,7 @@ class BootRefused(Exception):
 
 @final
 class Boot:
-    """The walk. `on_done` and `advance` until `is_done`; both raise BootRefused, LogDamaged and SnapshotDamaged."""
+    """The walk: `on_done` and `advance` until `is_done`. Both raise BootRefused, LogDamaged and SnapshotDamaged."""
 
     __slots__ = (
         "_buffer",
@@ -115,7 +116,7 @@ class Boot:
 
     def recovered(self, group: int) -> Recovered:
         """What the disk says of a group, once the walk is done."""
-        return self.gathered[group].result(self._groups[group], self.identity)
+        return self.gathered[group].result(self._groups[group])
 
     def _next(self) -> int:
         self.request_number += 1
@@ -213,7 +214,7 @@ class Boot:
             if gathering.is_sole:
                 raise
             self._groups[group].machine.reset()
-            gathering.on_snapshot_lost(index)
+            gathering.on_snapshot_lost(index, str(error))
             self.events.append(Event("snapshot_damaged", 40, None, {"group": group, "detail": str(error)}))
             self._end_snapshot()
 
@@ -260,19 +261,35 @@ class Boot:
         assert recovery is not None
         budget = REPLAY_BYTES
         while budget > 0:
-            batch = recovery.next_batch()
-            if batch is None:
+            item = recovery.next_item()
+            if item is None:
                 self.replay_applied += 1
                 self._next_segment()
                 return
-            budget -= batch.size
-            self.replayed_bytes += batch.size
-            self._replay(batch.body, batch.segment)
+            if isinstance(item, Damage):
+                self._on_damage(item)
+                continue
+            budget -= item.size
+            self.replayed_bytes += item.size
+            self._replay(item.body, item.segment)
+
+    def _on_damage(self, damage: Damage) -> None:
+        for gathering in self.gathered.values():
+            gathering.on_damage(damage)
+        fields: dict[str, str | int] = {
+            "segment": damage.segment,
+            "offset": damage.offset,
+            "batches_lost_max": damage.lost_count,
+            "detail": damage.text,
+        }
+        self.events.append(Event("log_damaged", 40, None, fields))
 
     def _replay(self, body: bytes, segment: int) -> None:
         last_index = self.last_index.setdefault(segment, {})
         for frame in decode_frames(body):
             if isinstance(frame, Note):
+                for each in self.gathered.values():
+                    each.on_frame(frame, self._groups[each.number])
                 continue
             gathering = self.gathered.get(frame.group)
             if gathering is None:
@@ -284,10 +301,12 @@ class Boot:
     def _end_replay(self) -> None:
         recovery = self._recovery
         assert recovery is not None
+        for damage in recovery.end():
+            self._on_damage(damage)
         if recovery.torn is not None:
             where: dict[str, str | int] = {"segment": recovery.torn.segment, "offset": recovery.torn.offset}
             self.events.append(Event("torn_tail_cut", 30, None, where))
-        self.position = recovery.finish()
+        self.position = recovery.position()
         last = recovery.last
         if last is None:
             self._stage = _DONE

@@ -106,7 +106,7 @@ class Snapshots:
 
     __slots__ = (
         "_damaged",
-        "_failed",
+        "_ended",
         "_incoming",
         "_items",
         "_now_ms",
@@ -123,7 +123,7 @@ class Snapshots:
         self._requests: list[DiskRequest] = []
         self._number = NUMBER_BASE
         self._now_ms = 0
-        self._failed: list[tuple[int, int]] = []
+        self._ended: list[tuple[int, int]] = []
         self._received: list[Incoming] = []
         self._damaged: list[tuple[int, int]] = []
 
@@ -141,11 +141,11 @@ class Snapshots:
         self._items = []
         return items
 
-    def take_failed(self) -> list[tuple[int, int]]:
-        """(group, peer) that did not get its snapshot."""
-        failed = self._failed
-        self._failed = []
-        return failed
+    def take_ended(self) -> list[tuple[int, int]]:
+        """(group, peer) of transfers that are over, well or not: the leader is to ask what the peer has."""
+        ended = self._ended
+        self._ended = []
+        return ended
 
     def take_received(self) -> list[Incoming]:
         """Snapshots that are durable here whole, manifest and all; `on_installed` is told what became of each."""
@@ -180,7 +180,7 @@ class Snapshots:
         self._now_ms = now_ms
         for sending in list(self._outgoing.values()):
             if now_ms - sending.heard_ms >= GIVE_UP_MS:
-                self._drop_outgoing(sending, has_failed=True)
+                self._drop_outgoing(sending)
             elif not sending.is_wanted and now_ms - sending.asked_ms >= ASK_AGAIN_MS:
                 self._offer(sending)
         for incoming in list(self._incoming.values()):
@@ -253,7 +253,7 @@ class Snapshots:
         chunk, offset, size = sending.want
         if len(data) != size:
             self._damaged.append((sending.group, sending.manifest.index))
-            self._drop_outgoing(sending, has_failed=True)
+            self._drop_outgoing(sending)
             return
         body = _WANT.pack(sending.manifest.index, chunk, offset) + data
         self._say(sending.peer, SNAPSHOT_PIECE, sending.group, body)
@@ -268,13 +268,12 @@ class Snapshots:
             return True
         if outcome == DAMAGED:
             self._damaged.append((group, index))
-        self._drop_outgoing(sending, has_failed=outcome != INSTALLED)
+        self._drop_outgoing(sending)
         return True
 
-    def _drop_outgoing(self, sending: _Outgoing, *, has_failed: bool) -> None:
+    def _drop_outgoing(self, sending: _Outgoing) -> None:
         del self._outgoing[(sending.group, sending.peer)]
-        if has_failed:
-            self._failed.append((sending.group, sending.peer))
+        self._ended.append((sending.group, sending.peer))
 
     # -- receiving --------------------------------------------------------------------------------------------------
 
@@ -284,6 +283,7 @@ class Snapshots:
             return False
         term: int = _TERM.unpack_from(body)[0]
         if not group.wants_snapshot(manifest.index):
+            group.on_snapshot_unneeded(sender, term, manifest)
             self._tell_end(sender, group.number, manifest.index, REFUSED)
             return True
         incoming = self._incoming.get(group.number)

@@ -19,11 +19,13 @@ from quantum.core.node.snapshots import Incoming, Snapshots
 from quantum.core.prng import Prng
 from quantum.core.raft.config import RaftConfig
 from quantum.core.raft.raft import NOT_LEADER
+from quantum.core.raft.recovered import Recovered
 from quantum.core.raft.role import LEADER
 from quantum.core.snapshot.manifest import SnapshotDamaged
 from quantum.core.state_machine import StateMachine
-from quantum.core.wal.frame import encode_snapshot_mark
+from quantum.core.wal.frame import encode_hard_state, encode_snapshot_mark
 from quantum.core.wal.recovery import LogDamaged
+from quantum.core.wal.replay import hard_state_of
 from quantum.core.wal.requests import AppendLog, DiskDone, DiskRequest
 from quantum.core.wal.segment import identity_salt, segment_number
 from quantum.core.wal.writer import Writer
@@ -61,6 +63,7 @@ class Storage:
         "_outbox",
         "_prng",
         "_raft_config",
+        "_recovered",
         "_request_number",
         "_requests",
         "_snapshots",
@@ -100,6 +103,7 @@ class Storage:
         self._outbox: list[tuple[int, Item]] = []
         self._snapshots = Snapshots()
         self._writer: Writer | None = None
+        self._recovered: dict[int, Recovered] = {}  # groups that do not take part yet
         self._housekeeping: Housekeeping | None = None
 
     # -- what the node sees -----------------------------------------------------------------------------------------
@@ -112,7 +116,7 @@ class Storage:
     @property
     def is_serving(self) -> bool:
         """The boot is over: the groups take part."""
-        return self._housekeeping is not None
+        return self._housekeeping is not None and not self._recovered
 
     @property
     def is_ready(self) -> bool:
@@ -132,6 +136,8 @@ class Storage:
         housekeeping = self._housekeeping
         if housekeeping is None:
             return self._boot.has_work
+        if self._recovered:
+            return self._writer is not None and self._writer.is_idle()
         return housekeeping.has_work or any(group.has_more for group in self.groups.values())
 
     @property
@@ -151,7 +157,7 @@ class Storage:
     def on_clock(self, now_ms: int) -> None:
         """The monotonic clock as of this turn."""
         self._now_ms = now_ms
-        if self._housekeeping is not None and not self.failure:
+        if self.is_serving and not self.failure:
             for group in self.groups.values():
                 group.on_clock(now_ms)
             self._snapshots.on_clock(now_ms)
@@ -171,7 +177,7 @@ class Storage:
     def on_item(self, sender: int, item: Item) -> bool:
         """Something a peer says to a group; False, and nothing changed, where it is not understood."""
         group = self.groups.get(item.group)
-        if self._housekeeping is None or self.failure:
+        if not self.is_serving or self.failure:
             return True  # Later it is said again.
         if group is None:
             return False
@@ -187,7 +193,7 @@ class Storage:
 
     def propose(self, group: int, data: bytes, decoded: object) -> int:
         """Append a command to a group's log; its index, or a negative reason."""
-        if self._housekeeping is None or self.failure:
+        if not self.is_serving or self.failure:
             return NOT_LEADER
         return self.groups[group].propose(data, decoded)
 
@@ -200,10 +206,13 @@ class Storage:
         if housekeeping is None or writer is None:
             self._walk(None)
             return
-        for group in self.groups.values():
-            group.write(writer)
-        self._move_snapshots(housekeeping)
-        housekeeping.advance()
+        if self._recovered and writer.is_idle():
+            self._take_part()
+        if not self._recovered:
+            for group in self.groups.values():
+                group.write(writer)
+            self._move_snapshots(housekeeping)
+            housekeeping.advance()
         append = writer.take_append()
         if append is not None:
             self._request_number += 1
@@ -230,7 +239,7 @@ class Storage:
         """(to, what is said) for the peers."""
         items = self._outbox
         self._outbox = []
-        if self.failure or self._housekeeping is None:
+        if self.failure or not self.is_serving:
             return []
         for number, group in self.groups.items():
             for to, message in group.take_messages():
@@ -256,7 +265,7 @@ class Storage:
 
     def next_deadline_ms(self) -> int:
         """When `on_clock` must be called, 0 for never."""
-        if self._housekeeping is None or self.failure:
+        if not self.is_serving or self.failure:
             return 0
         times = [group.next_deadline_ms() for group in self.groups.values()]
         times.append(self._snapshots.next_deadline_ms())
@@ -291,7 +300,7 @@ class Storage:
             # Only a leader may speak in the name of its term; who leads no more is not asked any more.
             if self.groups[number].role == LEADER:
                 snapshots.send(number, peer, manifest, self.groups[number].term)
-        for number, peer in snapshots.take_failed():
+        for number, peer in snapshots.take_ended():
             self.groups[number].raft.on_snapshot_failed(peer)
         for incoming in snapshots.take_received():
             self._install(incoming, housekeeping)
@@ -338,23 +347,30 @@ class Storage:
             self._serve(boot)
 
     def _serve(self, boot: Boot) -> None:
-        """Everything recovered is durable: every group takes part from here on."""
+        """Everything that was recovered is durable; what a vote may rest on is made so twice."""
         identity = boot.identity
         config = self._config
+        try:
+            self._recovered = {number: boot.recovered(number) for number in self.groups}
+        except (LogDamaged, ValueError) as error:
+            self._fail(str(error))
+            return
         salt = identity_salt(identity.cluster_id, identity.node_id)
         writer = Writer(salt, config.segment_bytes, config.batch_bytes_max, boot.position)
         writer.last_index = boot.last_index
         for name, size in boot.files.items():
-            number = segment_number(name)
-            if number:
-                writer.add_segment(number, size)
+            segment = segment_number(name)
+            if segment:
+                writer.add_segment(segment, size)
+        for number, recovered in self._recovered.items():
+            manifest = boot.manifests.get(number)
+            if not boot.gathered[number].is_sole:
+                if manifest is not None and manifest.index == recovered.snapshot_index and not recovered.entries:
+                    # A crash may have come before the log said that a peer's snapshot took its place.
+                    writer.add(encode_snapshot_mark(mark_of(manifest)), NODE_MARKS, 0)
+                writer.add_hard_state(encode_hard_state(hard_state_of(number, recovered)), NODE_MARKS - number, 0)
         self._writer = writer
         self._request_number = boot.request_number
-        for number, group in self.groups.items():
-            prng = self._prng.stream(f"group {number}")
-            group.start(identity.node, self._raft_config, prng, boot.recovered(number), self._now_ms)
-            if boot.gathered[number].needs_mark and number in boot.manifests:
-                writer.add(encode_snapshot_mark(mark_of(boot.manifests[number])), NODE_MARKS, 0, 0)
         self._housekeeping = Housekeeping(
             self.groups,
             writer,
@@ -365,3 +381,10 @@ class Storage:
             config.snapshot_slice_bytes,
             boot.replayed_bytes,
         )
+
+    def _take_part(self) -> None:
+        """Every group takes part from here on."""
+        for number, recovered in self._recovered.items():
+            prng = self._prng.stream(f"group {number}")
+            self.groups[number].start(self.identity.node, self._raft_config, prng, recovered, self._now_ms)
+        self._recovered = {}

@@ -132,3 +132,74 @@ def test_subscriber_at_a_node_that_jumps_to_a_snapshot_is_told_to_come_again_and
     else:
         assert [b"x"] == [p.payload for p in cluster.take(a, subscriber) if isinstance(p, Publish)]
     settled(cluster)
+
+
+def rot(cluster: Cluster, number: int, at: int) -> None:
+    """Turn a bit of a node's log, `at` per mille into what is written."""
+    files = cluster.members[number].disk.files
+    name = min(name for name in files if name.startswith("wal/"))
+    data = files[name]
+    size = len(bytes(data).rstrip(b"\0"))
+    data[size * at // 1000] ^= 0x10
+
+
+@pytest.mark.parametrize("at", [2, 100, 500, 900, 999])
+def test_rot_in_a_followers_log_is_repaired_from_its_peers(at: int) -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    filled(cluster, leader, 60)
+    cluster.kill(a)
+    rot(cluster, a, at)
+    cluster.start(a)
+    settled(cluster)
+    filled(cluster, a, 5, 1000)
+    settled(cluster)
+    cluster.kill(a)
+    cluster.start(a)
+    settled(cluster)
+
+
+def test_rot_on_every_replica_in_disjoint_places_is_repaired() -> None:
+    cluster = Cluster(storage=SMALL)
+    filled(cluster, 1, 60)
+    settled(cluster)
+    before = cluster.members[1].up.partition.counts()["retained_messages"]
+    for number in cluster.numbers:
+        cluster.kill(number)
+        rot(cluster, number, 250 * number)
+    for number in cluster.numbers:
+        cluster.start(number)
+    settled(cluster)
+    assert before == cluster.members[1].up.partition.counts()["retained_messages"]
+
+
+def test_a_damaged_snapshot_is_replaced_by_a_peers() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    filled(cluster, leader, 200)
+    settled(cluster)
+    cluster.kill(a)
+    files = cluster.members[a].disk.files
+    name = next(name for name in sorted(files) if "chunk" in name and len(files[name]) > 100)
+    files[name][50] ^= 1
+    cluster.start(a)
+    settled(cluster)
+    cluster.kill(a)
+    cluster.start(a)
+    settled(cluster)
+
+
+def test_a_damaged_manifest_is_replaced_by_a_peers() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    filled(cluster, leader, 200)
+    settled(cluster)
+    cluster.kill(a)
+    files = cluster.members[a].disk.files
+    name = next(name for name in sorted(files) if name.endswith("manifest.json"))
+    files[name][20] ^= 1
+    cluster.start(a)
+    settled(cluster)
+    cluster.kill(a)
+    cluster.start(a)
+    settled(cluster)
