@@ -528,7 +528,14 @@ class Raft:
                 begin_read(self, sender, message.context)
             else:
                 self.durability.send(sender, ReadIndexReply(self.current_term, message.context, 0))
-        elif isinstance(message, ReadIndexReply) and message.context in self.reads_forwarded:
+        elif isinstance(message, ReadIndexReply):
+            self.on_read_index_reply(sender, message)
+
+    def on_read_index_reply(self, sender: int, message: ReadIndexReply) -> None:
+        """Anybody may refuse. An index counts from the leader that was asked: 1. node 1 is asked  2. node 2 leads, the
+        same context is asked of it  3. what node 1 knew comes late, and is older than the second question."""
+        is_answer = sender == self.leader and message.term == self.current_term
+        if message.context in self.reads_forwarded and (is_answer or not message.index):
             self.reads_forwarded.remove(message.context)
             self.reads_done.append((message.context, message.index))
 
