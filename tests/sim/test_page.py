@@ -11,13 +11,46 @@ from pathlib import Path
 import pytest
 
 from quantum.sim import page as drawing
-from quantum.sim.history import DELIVER, KILL, NOTE, SEND, VIOLATION, History
+from quantum.sim.history import (
+    APPLY,
+    CLIENT,
+    COMMIT,
+    DELIVER,
+    DROP,
+    DURABLE,
+    FAULT,
+    FSYNC_BEGIN,
+    FSYNC_END,
+    KILL,
+    NOTE,
+    PACKET,
+    POWER,
+    SEND,
+    VIOLATION,
+    History,
+)
 from quantum.sim.page import PAGE_BYTES_MAX, page_of
 from quantum.sim.scenario import LITE, Outcome, Scenario
 from tests.sim import toy
 
 AGAIN = "quantum sim --repro Q1:0.1.0:lite:1:1:00000000"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# What is left of a node's lane when only the notes are shown.
+HIDDEN_BY_FILTER = (
+    SEND,
+    DELIVER,
+    DROP,
+    PACKET,
+    CLIENT,
+    FSYNC_BEGIN,
+    FSYNC_END,
+    COMMIT,
+    APPLY,
+    DURABLE,
+    FAULT,
+    KILL,
+    POWER,
+)
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=4000 --window-size=1400,900"
@@ -130,6 +163,71 @@ def test_browser_draws_a_clean_run_and_a_large_one(tmp_path: Path) -> None:
     for at in range(60_000):
         history.add(at * 11 + 5, 1 + at % 7, SEND, "AppendEntries", (), 2)
     assert 'data-state="drawn"' in shown(page_of(Scenario(LITE, 1), outcome, history, AGAIN), tmp_path)
+
+
+@in_browser
+def test_keys_search_and_filters_do_what_the_help_says(tmp_path: Path) -> None:
+    scenario, outcome, history = toy_run()
+    violation = history.events[-1]
+    own = [event for event in history.events if event.lane == violation.lane and event.kind not in HIDDEN_BY_FILTER]
+    steps = """
+      const root = document.documentElement.dataset, told = [];
+      const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      const note = () => told.push(root.selected || "none");
+      press("v"); note();
+      press("ArrowLeft"); note();
+      press("ArrowRight"); note();
+      press("c"); note();
+      press("e"); note();
+      press("Escape"); note();
+      for (const button of document.querySelectorAll("#groups button")) if (button.textContent !== "notes") button.click();
+      press("v"); press("ArrowLeft"); note();
+      press("t"); told.push(document.getElementById("axis").getAttribute("aria-pressed"));
+      press("/"); told.push(document.activeElement.id);
+      const search = document.getElementById("search");
+      search.value = "killed"; search.dispatchEvent(new Event("input"));
+      told.push(document.getElementById("found-title").textContent);
+      press("+"); press("-"); press("0"); press("?");
+      told.push(document.getElementById("keys").open);
+      root.told = told.join(" ");
+    """
+    page = page_of(scenario, outcome, history, AGAIN).replace("</body>", f"<script>{{{steps}}}</script></body>")
+    document = shown(page, tmp_path)
+    told = re.search(r'data-told="([^"]*)"', document)
+    assert told is not None
+    cause = violation.causes[-1]
+    every = [event for event in history.events if event.lane == violation.lane]
+    expected = [violation.number, every[-2].number, violation.number, cause, violation.number, "none", own[-2].number]
+    assert " ".join(map(str, [*expected, "true", "search", "Found 0", "true"])) == told[1]
+
+
+@in_browser
+def test_pointing_dims_everything_but_the_cone(tmp_path: Path) -> None:
+    scenario, outcome, history = toy_run()
+    steps = """
+      const at = (event) => ({ x: xOf(event), y: yOf(event) });
+      const chosen = events.find((event) => event.kind === DELIVER && event.lane === 1);
+      const box = canvas.getBoundingClientRect();
+      const move = (type, px, py) => canvas.dispatchEvent(
+        new PointerEvent(type, { clientX: box.left + px, clientY: box.top + py, bubbles: true, pointerId: 1 }));
+      view = [chosen.time - 5000, chosen.time + 5000];
+      const spot = at(chosen);
+      move("pointermove", spot.x, spot.y);
+      const root = document.documentElement.dataset;
+      root.pointed = hovered && hovered.number;
+      root.cone = cone ? cone.before.size + " " + cone.after.size : "none";
+      move("pointerleave", 0, 0);
+      root.after = String(cone);
+      root.wanted = chosen.number;
+    """
+    page = page_of(scenario, outcome, history, AGAIN).replace("</body>", f"<script>{{{steps}}}</script></body>")
+    document = shown(page, tmp_path, "#find=")
+    wanted = re.search(r'data-wanted="(\d+)"', document)
+    assert wanted is not None
+    before, after = cone_of(history, int(wanted[1]))
+    assert f'data-pointed="{wanted[1]}"' in document
+    assert f'data-cone="{len(before)} {len(after)}"' in document
+    assert 'data-after="null"' in document
 
 
 def cone_of(history: History, number: int) -> tuple[set[int], set[int]]:
