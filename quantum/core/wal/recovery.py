@@ -10,7 +10,7 @@ Whoever cannot get back what is lost takes `next_batch` and `finish`, which refu
 
 from collections import deque
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from quantum.core.wal.batch import MAGIC, NO_DIGEST, Batch, decode_batch, decode_batch_head
 from quantum.core.wal.damage import Damage
@@ -19,6 +19,8 @@ from quantum.core.wal.segment import FORMAT_VERSION, SegmentHead, decode_head, o
 from quantum.core.wal.segment import HEAD_BYTES as SEGMENT_HEAD_BYTES
 from quantum.core.wal.tail import is_blank, is_unfinished, lost_batches_max
 from quantum.core.wal.writer import LogPosition
+
+_LOST_MAX: Final = 1 << 20  # batches in a file of unknown size
 
 
 class LogDamaged(Exception):
@@ -109,7 +111,7 @@ class Recovery:
         if self._number and number != self._number + 1:
             missing = self._number + 1
             text = f"segment {missing} is missing, segment {number} follows {self._number}"
-            self._open_ends.append(_OpenEnd(missing, 0, 0, False, False, 1, text))
+            self._open_ends.append(_OpenEnd(missing, 0, 0, False, False, _LOST_MAX, text))
         self._number = number
         self._is_behind_batch = False
         self._is_short = len(data) < SEGMENT_HEAD_BYTES
@@ -118,6 +120,9 @@ class Recovery:
             return  # made ahead of need
         self._data = data
         self._at = 0
+        if not data:
+            self._close()
+            return
         head = decode_head(self._salt, data)
         if head is not None:
             self._on_head(head)
@@ -148,11 +153,6 @@ class Recovery:
             raise LogDamaged(f"segment {number} belongs to another node")
         if head.number != number:
             raise LogDamaged(f"segment {number} is a copy of segment {head.number}: restore the file that belongs here")
-        if not self._has_begun:
-            self._has_begun = True
-            self._sequence = head.first_sequence - 1
-            self._previous = head.previous
-            return
         self._follow(head.first_sequence, head.previous, 0)
 
     def _follow(self, sequence: int, previous: bytes, offset: int) -> None:
@@ -161,7 +161,7 @@ class Recovery:
         if not self._has_begun:
             self._has_begun = True
             self._previous = previous
-            lost = min(sequence, 1)
+            lost = max(1, sequence - sum([end.lost_max for end in self._open_ends]))
         if sequence < lost or (sequence == lost and previous != self._previous):
             raise LogDamaged(
                 f"batch {sequence} in segment {self._number} at offset {offset} does not follow batch {lost - 1}: "
@@ -212,7 +212,8 @@ class Recovery:
             if batch is None:
                 self._close()
                 return None
-            self._open_ends.append(_OpenEnd(self._number, self._at, batch.offset, False, True, 0))
+            lost_max = lost_batches_max(self._salt, self._number, self._data, self._at, batch.offset)
+            self._open_ends.append(_OpenEnd(self._number, self._at, batch.offset, False, True, lost_max))
         if self._open_ends or not self._has_begun or self._is_out_of_line(batch):
             self._follow(batch.sequence, batch.previous, batch.offset)
         if self._items:
@@ -251,7 +252,7 @@ class Recovery:
         end = self._content_end
         if end > at or self._is_short:
             is_torn = not self._is_short and is_unfinished(self._salt, self._number, self._data, at)
-            lost_max = lost_batches_max(self._salt, self._number, self._data, at, end)
+            lost_max = _LOST_MAX if self._is_short else lost_batches_max(self._salt, self._number, self._data, at, end)
             self._open_ends.append(_OpenEnd(self._number, at, end, is_torn, self._is_behind_batch, lost_max))
         if not self._is_behind_batch:
             self._segment_used = self._number

@@ -28,7 +28,8 @@ def is_unfinished(salt: bytes, segment: int, data: bytes, at: int) -> bool:
         if is_blank(data, start, min(start + SECTOR_BYTES, end)):
             return True
     trailer = data[end - 4 : end]
-    return trailer in [TRAILER[:kept] + bytes(4 - kept) for kept in range(4)]
+    is_cut = trailer in [TRAILER[:kept] + bytes(4 - kept) for kept in range(4)]
+    return is_cut and is_blank(data, end, len(data))
 
 
 def is_blank(data: bytes, start: int, end: int) -> bool:
