@@ -111,7 +111,10 @@ class Writer:
         self.pending_bytes += len(frame)
 
     def add_hard_state(self, frame: bytes, group: int, sequence: int) -> None:
-        """Put a hard state behind all others; it counts when it is durable twice."""
+        """Put a hard state behind all others; it counts when it is durable twice.
+
+        `group` is what `on_durable` reports; it need not be the one the frame is of.
+        """
         self._frames.append(frame)
         self._marks.append((group, _HARD_STATE, sequence))
         self.pending_bytes += len(frame)
@@ -201,6 +204,7 @@ class Writer:
                 if index > last_index.get(group, 0):
                     last_index[group] = index
             elif index < 0:
+                copies.pop(group, None)  # Copies keep the order of the last of each: a later one must not come first.
                 copies[group] = taken[at]
             if mark:
                 if group in copies:

@@ -111,6 +111,16 @@ def test_the_last_of_several_hard_states_in_a_batch_is_the_one_written_again() -
     assert {1: 2, 2: 1} == writer.on_durable()
 
 
+def test_copies_stand_in_the_order_of_the_last_of_each() -> None:
+    writer = fresh()
+    add_vote(writer, 1, 4, 1)
+    writer.add_hard_state(encode_hard_state(HardState(1, 4, 1)), 99, 1)
+    add_vote(writer, 1, 5, 2)
+    taken(writer)
+    writer.on_durable()
+    assert [HardState(1, 4, 1), HardState(1, 5, 1)] == frames(taken(writer))
+
+
 def test_a_batch_is_bounded_and_the_rest_comes_next() -> None:
     writer = fresh(batch_bytes_max=1000)
     for index in range(1, 6):
