@@ -180,9 +180,10 @@ class DeliveryOracle:
             session.last_number[key] = message.number
             return
         # A QoS 1 message that is sent again is another one to the broker: its first copy may have come before the
-        # subscription, or at QoS 0 while the session was not connected.
+        # subscription, or at QoS 0 while the session was not connected, or have expired.
         is_resent = message.qos == QOS_1 and message.send_count > 1
-        if not is_resent or (packet.qos and self._stood_at(session, message)):
+        is_lasting = packet.qos != QOS_0 and message.expiry_s == NO_EXPIRY
+        if not is_resent or (is_lasting and self._stood_at(session, message)):
             self._book.violate(
                 "ORDER",
                 f"{session.client_id} got number {last} of {message.publisher} on {message.topic_name}",

@@ -262,7 +262,7 @@ class Promises:
         if kind == RETAINED:
             return
         if session.share_group:
-            self._shared.on_delivery(session, message)
+            self._shared.on_delivery(session, message, packet.qos)
         if will is not None:
             self._wills.on_delivery(session, will.key)
 

@@ -11,7 +11,7 @@ from quantum.core.mqtt.packets import Subscription
 from quantum.sim.published import Published
 from quantum.sim.registers import OPEN_END
 from quantum.sim.session_register import SessionRegister
-from quantum.sim.topic_match import Matcher, share_group
+from quantum.sim.topic_match import Matcher
 
 NOT_GRANTED = -1
 
@@ -175,10 +175,6 @@ class Session:
     def has_got(self, key: bytes) -> bool:
         """The message came, or may have come, as what it was when it was published."""
         return key in self.delivered or key in self.seen
-
-    def groups(self) -> list[str]:
-        """The groups of its Shared Subscriptions, that may stand."""
-        return list(dict.fromkeys(share_group(s.topic_filter) for s in self.standings if share_group(s.topic_filter)))
 
     def matching(self, topic_name: str) -> list[Standing]:
         """What was ever asked for, of this incarnation, that matches."""

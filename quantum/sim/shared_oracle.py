@@ -7,7 +7,7 @@ since: what a member leaves behind is not given to another. Source: MQTT 5.0 §4
 from dataclasses import dataclass, field
 from typing import final
 
-from quantum.core.mqtt.packets import NO_EXPIRY, QOS_2
+from quantum.core.mqtt.packets import NO_EXPIRY, QOS_1
 from quantum.sim.book import Book
 from quantum.sim.published import Published
 from quantum.sim.registers import OPEN_END
@@ -19,7 +19,8 @@ from quantum.sim.session_page import Session
 class _Group:
     name: str
     members: dict[str, Session] = field(default_factory=dict)
-    chosen: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # key → member, incarnation of its session
+    # Key → the member that got it first, the incarnation of its session, the QoS of that delivery.
+    chosen: dict[bytes, tuple[str, int, int]] = field(default_factory=dict)
     owed: dict[bytes, Published] = field(default_factory=dict)
     departed_at: int = 0  # the last fact at which a member's session ended
     is_lossy: bool = False  # a member went without saying so: it is given messages that nobody sees
@@ -43,17 +44,18 @@ class SharedOracle:
         group.members[session.client_id] = session
 
     def on_session_ends(self, session: Session, at: int) -> None:
-        """What was given to it and not delivered is gone."""
-        for name in session.groups():
-            group = self._groups[name]
+        """What was given to it and not delivered may be gone."""
+        group = self._groups.get(session.share_group)
+        if group is not None:
             group.departed_at = at
             if len(group.members) > 1:
                 self._book.sometimes("mqtt.shared.member-session-ended")
 
     def on_abandoned(self, session: Session) -> None:
         """Its client does not come back, and the server does not know."""
-        for name in session.groups():
-            self._groups[name].is_lossy = True
+        group = self._groups.get(session.share_group)
+        if group is not None:
+            group.is_lossy = True
 
     def on_accepted(self, message: Published) -> None:
         """Its publisher was told that it is accepted."""
@@ -63,26 +65,26 @@ class SharedOracle:
             if message.key not in group.chosen and any(m.owing(message) is not None for m in group.members.values()):
                 group.owed[message.key] = message
 
-    def on_delivery(self, session: Session, message: Published) -> None:
-        """A member got it. [MQTT-4.8.2-4] [MQTT-4.8.2-5]"""
+    def on_delivery(self, session: Session, message: Published, qos: int) -> None:
+        """A member got it, with this QoS. [MQTT-4.8.2-4] [MQTT-4.8.2-5]"""
         group = self._groups.get(session.share_group)
         if group is None:
             return
         group.owed.pop(message.key, None)
-        mine = (session.client_id, session.incarnation)
-        chosen = group.chosen.setdefault(message.key, mine)
-        if chosen == mine:
+        chosen = group.chosen.setdefault(message.key, (session.client_id, session.incarnation, qos))
+        if chosen[0] == session.client_id:
             return
         other = group.members.get(chosen[0])
-        if message.qos != QOS_2 and (message.send_count > 1 or other is None or other.incarnation != chosen[1]):
-            self._book.marks.sometimes_if(chosen[0] != session.client_id, "mqtt.shared.given-again")
-            return  # It was sent twice, or the first one's session ended before it had acknowledged.
-        if chosen[0] != session.client_id:
-            self._book.violate(
-                "M13",
-                f"{chosen[0]} of the shared group {group.name} got {message}",
-                f"{session.client_id} of the same group got it too",
-            )
+        if message.qos == QOS_1 and message.send_count > 1:
+            return  # It is two messages to the server.
+        if chosen[2] == QOS_1 and (other is None or other.incarnation != chosen[1]):
+            self._book.sometimes("mqtt.shared.given-again")
+            return  # The first one's session ended, perhaps before it had acknowledged.
+        self._book.violate(
+            "M13",
+            f"{chosen[0]} of the shared group {group.name} got {message}",
+            f"{session.client_id} of the same group got it too",
+        )
 
     def owed(self) -> list[tuple[str, Published]]:
         """(group, message) that some member must still get."""

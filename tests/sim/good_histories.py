@@ -117,6 +117,19 @@ GOOD = {
         GROUP + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n a drop\n a connect clean\n a< connack\n"
         "b< publish t/1 1 x id=1"
     ),
+    "a QoS 2 message shared with QoS 1 may be given again": (
+        GROUP.replace("a subscribe $share/g/t/# 2", "a subscribe $share/g/t/# 1").replace("a< suback 2", "a< suback 1")
+        + "p publish t/1 2 x\n p< pubrec x\n p< pubcomp x\n a< publish t/1 1 x id=1\n a drop\n a connect clean\n"
+        + "a< connack\n b< publish t/1 2 x id=1\n b< pubrel 1"
+    ),
+    "a resent message comes late because its first copy expired": (
+        BOTH
+        + "s drop\n p publish t/1 1 a expiry=1\n p publish t/1 1 b\n p drop\n p connect\n wait 5000\n p< connack present\n"
+        + "s connect\n s< connack present\n s< publish t/1 1 b id=1\n s< publish t/1 1 a id=2 expiry=1"
+    ),
+    "a shared message lost between a clean start and its answer": (
+        GROUP + "a drop\n a connect clean\n p publish t/1 1 x\n p< puback x\n a< connack"
+    ),
     "a connection that was taken over may be heard until then": (
         BOTH + "p publish t/1 0 a\n p connect\n p< connack present\n s< publish t/1 0 a"
     ),
