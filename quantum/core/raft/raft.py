@@ -495,6 +495,7 @@ class Raft:
                 self.quorum_deadline_ms = self.now_ms + self.config.election_timeout_ms
         elif self.is_idle:
             self.is_idle = False
+            self.leader_heard_ms = self.now_ms  # It was silent on purpose: it has a timeout's time to speak.
             self.set_election_deadline()
 
     def on_rare_message(self, sender: int, message: Message) -> None:

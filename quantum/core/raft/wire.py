@@ -7,6 +7,7 @@ from struct import Struct, error
 from typing import Final
 
 from quantum.core.raft.entry import COMMAND, MEMBERSHIP, NO_OP, Entry
+from quantum.core.raft.membership import decode_membership
 from quantum.core.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -204,6 +205,7 @@ def _decode_rare(kind: int, data: bytes) -> Message:
         _, nonce, term, last_index, last_term, is_leader, membership_index, size = _LAST.unpack_from(data)
         if len(data) != _LAST.size + size:
             raise MessageDamaged(f"membership of {size} bytes, {len(data) - _LAST.size} there")
+        _check_membership(data[_LAST.size :])
         return LastEntryReply(nonce, term, last_index, last_term, is_leader, membership_index, data[_LAST.size :])
     raise MessageDamaged(f"message of kind {kind}, known 1 to {LAST_ENTRY_REPLY}")
 
@@ -218,10 +220,23 @@ def _decode_entries(data: bytes, at: int, count: int) -> list[Entry]:
             raise MessageDamaged(f"entry of {size} bytes, {len(data) - at} left")
         if kind not in (COMMAND, NO_OP, MEMBERSHIP):
             raise MessageDamaged(f"entry of kind {kind}, known {COMMAND} to {MEMBERSHIP}")
+        if index < 1 or term < 1:
+            raise MessageDamaged(f"entry of index {index} and term {term}, both begin with 1")
         if entries and (index != entries[-1].index + 1 or term < entries[-1].term):
             raise MessageDamaged(f"entry ({index}, {term}) behind ({entries[-1].index}, {entries[-1].term})")
-        entries.append(Entry(index, term, kind, data[at : at + size]))
+        entry = Entry(index, term, kind, data[at : at + size])
+        if kind == MEMBERSHIP:
+            _check_membership(entry.data)
+        entries.append(entry)
         at += size
     if at != len(data):
         raise MessageDamaged(f"{len(data) - at} bytes behind the last of {count} entries")
     return entries
+
+
+def _check_membership(data: bytes) -> None:
+    """What is in force as soon as it is appended must be right before. Raises: MessageDamaged."""
+    try:
+        decode_membership(data)
+    except ValueError as wrong:
+        raise MessageDamaged(str(wrong)) from wrong

@@ -1,0 +1,237 @@
+"""Goal: who is behind the compacted log gets a snapshot, keeps what fits it, and goes on; nobody goes back. Method: replicas
+and snapshots moved by hand. Source: Raft §7, figure 13; FAULTS B37, B41 to B50."""
+
+from quantum.core.raft.membership import Membership
+from quantum.core.raft.messages import AppendEntries, AppendEntriesReply
+from quantum.core.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
+from quantum.core.raft.records import SnapshotRecord
+from quantum.core.raft.role import LEADER
+from tests.core.raft.cluster import Cluster, messages_of, with_log
+
+VOTERS = Membership((1, 2, 3))
+
+
+def behind(count: int = 4) -> Cluster:
+    """Node 3 misses `count` entries that nodes 1 and 2 have compacted."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.isolate(3)
+    cluster.propose(1, *[b"%d" % number for number in range(count)])
+    cluster.compact(1, 2)
+    cluster.heal()
+    return cluster
+
+
+def progress_of(cluster: Cluster, leader: int, follower: int) -> Progress:
+    leadership = cluster[leader].leadership
+    assert leadership is not None
+    return leadership.followers[follower]
+
+
+def test_who_is_behind_the_log_gets_a_snapshot_and_goes_on() -> None:
+    cluster = behind()
+    cluster.advance(400)
+    cluster.propose(1, b"more")
+    assert [b"0", b"1", b"2", b"3", b"more"] == cluster.replicas[3].data()
+    assert REPLICATE == progress_of(cluster, 1, 3).state
+
+
+def test_boundary_of_the_log_needs_no_snapshot() -> None:
+    """FAULTS B42: the leader still knows the term of the entry in front of its log."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a")
+    cluster.isolate(3)
+    cluster.compact(1)
+    cluster.propose(1, b"b")
+    cluster.heal()
+    cluster.holds_snapshots = True
+    cluster.advance(400)
+    assert ([], [b"a", b"b"]) == (cluster.replicas[1].snapshots_wanted, cluster.replicas[3].data())
+
+
+def test_nothing_else_is_sent_while_a_snapshot_is_under_way_and_it_is_wanted_once() -> None:
+    cluster = behind()
+    cluster.holds_snapshots = True
+    cluster.advance(2_000)
+    assert [(3, 5)] == cluster.replicas[1].snapshots_wanted
+    assert SNAPSHOT == progress_of(cluster, 1, 3).state
+    before = len(messages_of(cluster, AppendEntries, to=3))
+    cluster.propose(1, b"a")
+    assert before == len(messages_of(cluster, AppendEntries, to=3))
+
+
+def test_failed_snapshot_is_begun_again() -> None:
+    """FAULTS B43: also when nobody writes any more."""
+    cluster = behind()
+    cluster.holds_snapshots = True
+    cluster.advance(400)
+    cluster.replicas[1].snapshots_wanted = []
+    cluster[1].on_snapshot_failed(3)
+    assert PROBE == progress_of(cluster, 1, 3).state
+    cluster.holds_snapshots = False
+    cluster.advance(400)
+    assert [b"0", b"1", b"2", b"3"] == cluster.replicas[3].data()
+
+
+def test_failure_that_is_none_of_ours_is_ignored() -> None:
+    cluster = behind()
+    cluster[1].on_snapshot_failed(9)
+    cluster[2].on_snapshot_failed(3)
+    cluster.advance(400)
+    assert [b"0", b"1", b"2", b"3"] == cluster.replicas[3].data()
+
+
+def test_log_behind_a_fitting_snapshot_is_kept() -> None:
+    """Raft figure 13, 6."""
+    raft = with_log(Cluster(3), 3, 1, 1, 2, 2, current_term=2)
+    assert raft.on_snapshot_received(1, 2, 3, 2, VOTERS)
+    assert (3, 4, 3, 3) == (raft.log.base_index, raft.last_index, raft.commit_index, raft.applied_index)
+
+
+def test_log_that_contradicts_the_snapshot_goes() -> None:
+    """Raft figure 13, 7; FAULTS B49."""
+    raft = with_log(Cluster(3), 3, 1, 1, 1, 1, current_term=1)
+    assert raft.on_snapshot_received(1, 2, 3, 2, VOTERS)
+    assert (3, 3, 3) == (raft.log.base_index, raft.last_index, raft.durable_index)
+    assert SnapshotRecord(3, 2, VOTERS) in raft.take_records()
+
+
+def test_log_that_is_shorter_than_the_snapshot_begins_anew() -> None:
+    raft = with_log(Cluster(3), 3, 1, 1, current_term=1)
+    assert raft.on_snapshot_received(1, 2, 9, 2, VOTERS)
+    assert (9, 9, 2) == (raft.log.base_index, raft.last_index, raft.log.last_term)
+
+
+def test_snapshot_that_is_older_than_what_is_committed_is_not_taken() -> None:
+    """FAULTS B48; it is acknowledged, so that the leader goes on."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a", b"b")
+    assert not cluster[3].on_snapshot_received(1, 1, 2, 1, VOTERS)
+    cluster.fsync(3)
+    assert AppendEntriesReply(1, True, 3) == messages_of(cluster, AppendEntriesReply, sender=3)[-1]
+    assert [b"a", b"b"] == cluster.replicas[3].data()
+
+
+def test_snapshot_of_an_old_leader_is_not_taken() -> None:
+    raft = with_log(Cluster(3), 3, current_term=5)
+    assert not raft.on_snapshot_received(1, 4, 9, 3, VOTERS)
+    assert (0, 0) == (raft.commit_index, raft.leader)
+
+
+def test_snapshot_brings_its_membership() -> None:
+    """FAULTS B37."""
+    raft = with_log(Cluster(3), 3, current_term=1)
+    changed = Membership((2, 3, 4))
+    assert raft.on_snapshot_received(2, 1, 9, 1, changed)
+    assert (changed, changed) == (raft.membership, raft.membership_at(9))
+
+
+def test_snapshot_is_acknowledged_after_its_mark_is_durable() -> None:
+    cluster = Cluster(3)
+    raft = with_log(cluster, 3, current_term=1)
+    cluster.slow = {3: True}
+    assert raft.on_snapshot_received(1, 1, 9, 1, VOTERS)
+    cluster.pump(3)
+    assert [] == messages_of(cluster, AppendEntriesReply)
+    cluster.fsync(3)
+    assert [AppendEntriesReply(1, True, 9)] == messages_of(cluster, AppendEntriesReply)
+
+
+def test_entries_behind_the_snapshot_that_were_on_their_way_are_taken() -> None:
+    """FAULTS B44: what the snapshot holds is no conflict."""
+    cluster = behind()
+    raft = cluster[3]
+    cluster.send_snapshot(1, 3, 5)
+    raft.on_message(1, AppendEntries(1, 1, 1, 5, [each for each in cluster.replicas[1].applied if each.index > 1]))
+    assert (5, 5, 5) == (raft.log.base_index, raft.last_index, raft.commit_index)
+    raft.on_message(1, AppendEntries(1, 0, 0, 5))
+    assert 5 == raft.last_index
+
+
+def test_new_leader_finds_out_that_a_follower_has_nothing() -> None:
+    """FAULTS B43."""
+    cluster = behind()
+    cluster.isolate(3)
+    cluster.isolate(1)
+    cluster.cuts = {link: True for link in cluster.cuts if set(link) != {2, 3}}
+    cluster.elect(2)
+    cluster.advance(600)
+    assert [b"0", b"1", b"2", b"3"] == cluster.replicas[3].data()
+
+
+def test_two_snapshots_in_a_row() -> None:
+    """FAULTS B47."""
+    cluster = behind()
+    cluster.holds_snapshots = True
+    cluster.advance(300)
+    cluster.send_snapshot(1, 3, 5)
+    cluster.propose(1, b"x")
+    cluster.compact(1)
+    cluster.send_snapshot(1, 3, 6)
+    cluster.holds_snapshots = False
+    cluster.settle()
+    cluster.propose(1, b"y")
+    cluster.advance(300)
+    assert [b"0", b"1", b"2", b"3", b"x", b"y"] == cluster.replicas[3].data()
+
+
+def test_lost_state_comes_from_the_leader_although_the_log_is_whole() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a", b"b")
+    cluster.compact(3)
+    cluster.propose(1, b"c")
+    cluster.crash(3)
+    cluster.disk(3).is_snapshot_lost = True
+    cluster.start(3)
+    cluster.replicas[3].applied = []
+    assert 3 == cluster[3].snapshot_index_min
+    cluster.advance(600)
+    cluster.propose(1, b"d")
+    assert [b"a", b"b", b"c", b"d"] == cluster.replicas[3].data()
+
+
+def test_lost_state_is_asked_for_once() -> None:
+    """A whole log alone does not end the wait for a snapshot."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a")
+    cluster.compact(3)
+    cluster.crash(3)
+    cluster.disk(3).is_snapshot_lost = True
+    cluster.start(3)
+    cluster.holds_snapshots = True
+    cluster.advance(2_000)
+    assert [(3, 2)] == cluster.replicas[1].snapshots_wanted
+
+
+def test_who_lost_its_state_does_not_lead_or_apply() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a")
+    cluster.compact(3)
+    cluster.propose(1, b"b")
+    cluster.crash(1, 2, 3)
+    cluster.disk(3).is_snapshot_lost = True
+    cluster.start(2, 3)
+    cluster.holds_snapshots = True
+    cluster.replicas[3].applied = []
+    assert 2 == cluster.await_leader()
+    cluster.advance(10_000)
+    assert (LEADER, []) == (cluster[2].role, cluster.replicas[3].applied)
+
+
+def test_compaction_forgets_what_is_applied_and_nothing_else() -> None:
+    cluster = Cluster(1)
+    cluster.on_clock(1, 1)
+    cluster.settle()
+    cluster.propose(1, b"a", b"b", b"c")
+    raft = cluster[1]
+    size = raft.log.size
+    raft.compact(2)
+    assert (2, 3, 4, 1) == (raft.log.base_index, raft.log.first_index, raft.last_index, raft.log.base_term)
+    assert size > raft.log.size
+    raft.compact(1)
+    assert 2 == raft.log.base_index
