@@ -529,6 +529,7 @@ class SimDisk:
             self._active[lane] = None
             self._queues[lane].clear()
         self._failure = ""
+        self.misdirects_next = False
 
     def _remove_leftovers(self) -> None:
         """As the driver does before it starts the core."""

@@ -23,7 +23,10 @@ _NAMES: Final = (
     "DISCONNECT",
     "AUTH",
 )
+_CONNECT: Final = 1
 _PUBLISH: Final = 3
+_V5: Final = 5
+_PAYLOAD_SHOWN: Final = 20
 _PUBACK: Final = 4
 _UNSUBACK: Final = 11
 _LENGTH_BYTES_MAX: Final = 4
@@ -33,10 +36,11 @@ _LENGTH_BYTES_MAX: Final = 4
 class PacketScan:
     """One direction of one connection."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "version")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self.version = 0  # of the protocol, 0 until a CONNECT said so
 
     def feed(self, data: bytes) -> list[tuple[str, int]]:
         """(text, packet id or 0) of each packet that is now whole."""
@@ -47,22 +51,30 @@ class PacketScan:
             if not head_bytes or len(self._buffer) < head_bytes + size:
                 return found
             packet, self._buffer = self._buffer[: head_bytes + size], self._buffer[head_bytes + size :]
-            found.append(_read(packet, head_bytes))
+            if packet[0] >> 4 == _CONNECT:
+                name_bytes = int.from_bytes(packet[head_bytes : head_bytes + 2], "big")
+                self.version = packet[head_bytes + 2 + name_bytes]
+            found.append(_read(packet, head_bytes, self.version))
 
 
 def _sizes(data: bytes) -> tuple[int, int]:
     """(remaining length, bytes before the body); 0 bytes while they are not all there. 2.1.4"""
+    return _variable(data, 1)
+
+
+def _variable(data: bytes, start: int) -> tuple[int, int]:
+    """(number, position behind it); position 0 while it is not all there. 1.5.5"""
     size = 0
-    for at in range(1, _LENGTH_BYTES_MAX + 1):
+    for at in range(start, start + _LENGTH_BYTES_MAX):
         if at >= len(data):
             return 0, 0
-        size |= (data[at] & 0x7F) << 7 * (at - 1)
+        size |= (data[at] & 0x7F) << 7 * (at - start)
         if not data[at] & 0x80:
             return size, at + 1
     return 0, 0
 
 
-def _read(packet: bytes, at: int) -> tuple[str, int]:
+def _read(packet: bytes, at: int, version: int) -> tuple[str, int]:
     kind = packet[0] >> 4
     name = _NAMES[kind]
     if kind == _PUBLISH:
@@ -71,8 +83,13 @@ def _read(packet: bytes, at: int) -> tuple[str, int]:
         topic = packet[at + 2 : at + 2 + topic_bytes].decode("utf-8", "replace")
         at += 2 + topic_bytes
         packet_id = int.from_bytes(packet[at : at + 2], "big") if qos else 0
-        dup = " DUP" if packet[0] & 8 else ""
-        return f"{name} qos {qos}{dup} {topic}", packet_id
+        at += 2 if qos else 0
+        if version == _V5:
+            size, at = _variable(packet, at)
+            at += size
+        payload = packet[at : at + _PAYLOAD_SHOWN].decode("ascii", "replace").replace("\x00", "")
+        flags = (" DUP" if packet[0] & 8 else "") + (" RETAIN" if packet[0] & 1 else "")
+        return f"{name} qos {qos}{flags} {topic} {payload!r}", packet_id
     if _PUBACK <= kind <= _UNSUBACK:
         return name, int.from_bytes(packet[at : at + 2], "big")
     return name, 0

@@ -178,7 +178,9 @@ class Scribe:
     def on_bytes_to_client(self, client: int, link: int, node: int, data: bytes) -> None:
         """Bytes of a node reach a client."""
         last = self._lane(node).last
-        for text, packet_id in self._scan(link, PACKET_TO_CLIENT).feed(data):
+        scan = self._scan(link, PACKET_TO_CLIENT)
+        scan.version = self._scan(link, PACKET_TO_NODE).version
+        for text, packet_id in scan.feed(data):
             self._history.add(
                 self.now_us, client_lane(client), kinds.PACKET, text, (last,), packet_id, PACKET_TO_CLIENT
             )
