@@ -327,8 +327,9 @@ class _Reading:
                 self._fill_to(record.index - 1)
                 self._cut(record.index)
             elif isinstance(record, RepairRecord):
-                self._fill_to(record.entry.index)
-                self._entries[record.entry.index] = record.entry
+                if self.last != NOTHING:  # Else it repaired what was deleted since.
+                    self._fill_to(record.entry.index)
+                    self._entries[record.entry.index] = record.entry
             else:
                 self._read_snapshot(record)
 
@@ -352,7 +353,8 @@ class _Reading:
     def _read_snapshot(self, record: SnapshotRecord) -> None:
         """The log goes on behind a snapshot, with what follows it if that is of the same log. Raft figure 13"""
         at = self._entries.get(record.index)
-        is_in_front = at is None and record.index + 1 in self._entries  # what the snapshot stands for was deleted
+        # What the snapshot stands for was deleted since.
+        is_in_front = len(self._entries) > 0 and record.index < next(iter(self._entries))
         if not is_in_front and (at is None or at.term != record.term):
             self._entries = {}
             self.last = record.index

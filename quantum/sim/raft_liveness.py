@@ -26,6 +26,10 @@ STABLE_OF: Final = 8  # one seed of these is watched for quiet afterwards
 LAWS: Final = {FULL_HEAL: "L3", QUIET_HEAL: "L6", CORE_HEAL: "L5"}
 
 
+class BeyondBudget(Exception):
+    """The faults took more than can be got back."""
+
+
 def come_back(world: "RaftWorld", nemesis: RaftNemesis, prng: Prng) -> None:
     """Heal, and see that the group is one again and serves. Raises: LawBroken."""
     heal = world.options.heal
@@ -115,12 +119,36 @@ def _converge(world: "RaftWorld", nemesis: RaftNemesis, core: list[int], law: st
             best = progress
             since_us = world.now_us
         elif world.now_us - since_us > STUCK_TIMEOUTS * _timeout_us(world):
+            if _is_beyond_budget(world, replicas):
+                raise BeyondBudget
             broken(
                 law,
                 f"nodes {core} are whole and hear each other since {since_us // 1000} ms at least",
                 f"at {world.now_us // 1000} ms {missing}",
             )
         world.run_until(world.now_us + STEP_US)
+
+
+def _is_beyond_budget(world: "RaftWorld", replicas: list[Replica]) -> bool:
+    """Too few are sound to go on without the others, and of some hole nobody can prove what stood there: the entry is in
+    nobody's log any more, but in a snapshot, or was never sent. A group that halts then does right. Source: FAULTS W13"""
+    leader = world.leader()
+    members = replicas if leader is None or leader.raft is None else []
+    sound = [replica for replica in members if replica.is_sound()]
+    if not members or len(sound) > len(members) // 2:
+        return False
+    logs = {replica.node: replica.raft.log for replica in members if replica.raft is not None}
+    for node, log in logs.items():
+        for index in range(log.first_index, log.last_index):
+            if log.is_lost(index) and not any(
+                other.term_at(index) > 0
+                and other.term_at(index + 1) == log.term_at(index + 1)
+                and index > other.base_index
+                for each, other in logs.items()
+                if each != node
+            ):
+                return True
+    return False
 
 
 def _progress(replica: Replica) -> int:

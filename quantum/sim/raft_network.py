@@ -11,8 +11,11 @@ from typing import Final, final
 from quantum.core.prng import Prng
 from quantum.core.raft.messages import AppendEntries, FetchEntriesReply, Message
 from quantum.core.raft.wire import MessageDamaged, decode_message, encode_message
+from quantum.sim.raft_laws import broken
 
 LOST: Final = -1
+STORM_MESSAGES: Final = 1 << 15
+STORM_US: Final = 200_000
 NO_COPY: Final[list[int]] = []
 _ODD: Final = 0x9E3779B97F4A7C15
 _U64_MAX: Final = (1 << 64) - 1
@@ -61,6 +64,7 @@ class RaftNetwork:
     """All links. `route` says what becomes of a message; the world schedules it."""
 
     __slots__ = (
+        "_counted_us",
         "_links",
         "_prng",
         "double_count",
@@ -78,6 +82,7 @@ class RaftNetwork:
         self.options = options
         self.filters: dict[type, int] = {}  # kinds of message that do not pass
         self.sent_count = 0
+        self._counted_us = -STORM_US
         self.double_count = 0
         self.encoded_count = 0
         self.refused_count = 0
@@ -116,6 +121,14 @@ class RaftNetwork:
         number = link.prng.u64()
         options = self.options
         self.sent_count += 1
+        if self.sent_count & STORM_MESSAGES - 1 == 0:
+            if now_us - self._counted_us < STORM_US:
+                broken(
+                    "R15",
+                    f"{STORM_MESSAGES} messages take longer than {STORM_US} us",
+                    f"they took {now_us - self._counted_us} us: an answer makes more than one question",
+                )
+            self._counted_us = now_us
         if link.cut_count or (self.filters and type(message) in self.filters):
             self.reason = "cut off" if link.cut_count else "filtered"
             return NO_COPY

@@ -6,7 +6,7 @@ from quantum.core.prng import Prng
 from quantum.sim.history import History
 from quantum.sim.raft_due import NAMES
 from quantum.sim.raft_laws import LawBroken
-from quantum.sim.raft_liveness import come_back
+from quantum.sim.raft_liveness import BeyondBudget, come_back
 from quantum.sim.raft_nemesis import RaftNemesis, draw_faults
 from quantum.sim.raft_options import draw_options
 from quantum.sim.raft_world import RaftWorld
@@ -28,6 +28,8 @@ def run(scenario: Scenario, history: History | None = None) -> Outcome:
         world.begin()
         world.run_until(options.duration_ms * 1000)
         come_back(world, nemesis, root.stream("heal"))
+    except BeyondBudget:
+        world.marks.sometimes("lite.beyond-budget")
     except LawBroken as end:
         law, facts = end.law, end.facts
     except Exception as error:
