@@ -67,6 +67,9 @@ def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
         faults,
         scribe,
     )
+    for number, behaviour in enumerate(world.behaviours):
+        behaviour.is_off = number in scenario.clients_off
+        behaviour.ops_off = [(first, last) for client, first, last in scenario.ops_off if client == number]
     # With several nodes a message may wait for a leader before it is stamped, and a clock be another's afterwards.
     is_alone = options.node_count == 1 or not faults
     world.promises.is_time_even = is_alone and not any(event.kind in _UNEVEN for event in faults)
@@ -88,7 +91,9 @@ def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
         )
     classes = list(options.standing)
     classes += [name for name in options.nemesis.classes if name not in scenario.off]
-    return _outcome(world, tuple(classes), frozen)
+    outcome = _outcome(world, tuple(classes), frozen)
+    outcome.op_counts = tuple(behaviour.op_count for behaviour in world.behaviours[: len(plans)])
+    return outcome
 
 
 def _node_config(options: RunOptions, number: int) -> NodeConfig:
