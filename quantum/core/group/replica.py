@@ -163,7 +163,8 @@ class Replica:
     def apply(self) -> None:
         """Apply what is committed and durable here, up to a limit; `has_more` says that it was reached."""
         raft = self._raft
-        if raft is None:
+        if raft is None or raft.delivered_index >= raft.commit_index:
+            self.has_more = False
             return
         entries = raft.take_committed(APPLY_BYTES)
         if not entries:

@@ -182,6 +182,11 @@ class Housekeeping:
         if manifest is None or manifest.index < index_min:
             self._due[group] = True
 
+    @property
+    def is_wanted(self) -> bool:
+        """A peer waits for a snapshot."""
+        return len(self._wanted) > 0
+
     def take_wanted(self) -> list[tuple[int, int, Manifest]]:
         """(group, peer, snapshot) that can be sent."""
         found: list[tuple[int, int, Manifest]] = []

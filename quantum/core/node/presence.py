@@ -52,6 +52,8 @@ class Presence:
     def advance(self, now_ms: int) -> None:
         """Look around, and greet whom nothing was said to for some time."""
         raft = self._replica.raft
+        if not self.others and raft.membership is self._latest is self._committed:
+            return
         if raft.membership is not self._latest:
             self._latest = raft.membership
             self.is_member = self._node in raft.membership.members()

@@ -178,6 +178,8 @@ class Snapshots:
     def on_clock(self, now_ms: int) -> None:
         """Ask again, or give up."""
         self._now_ms = now_ms
+        if self.is_idle:
+            return
         for sending in list(self._outgoing.values()):
             if now_ms - sending.heard_ms >= GIVE_UP_MS:
                 self._drop_outgoing(sending)
@@ -191,6 +193,8 @@ class Snapshots:
 
     def next_deadline_ms(self) -> int:
         """When to look again, 0 for never."""
+        if self.is_idle:
+            return 0
         times = [sending.heard_ms + GIVE_UP_MS for sending in self._outgoing.values()]
         times += [sending.asked_ms + ASK_AGAIN_MS for sending in self._outgoing.values() if not sending.is_wanted]
         for incoming in self._incoming.values():
@@ -198,6 +202,11 @@ class Snapshots:
             if not incoming.writing:
                 times.append(incoming.asked_ms + ASK_AGAIN_MS)
         return min(times, default=0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is on its way, and nobody was told what became of what was."""
+        return not (self._outgoing or self._incoming or self._ended or self._received)
 
     def on_done(self, number: int, data: bytes) -> None:
         """A disk request of a transfer ended."""

@@ -16,6 +16,7 @@ class Stewardship:
 
     __slots__ = (
         "_closing",
+        "_has_others",
         "_look_at_ms",
         "_node",
         "_now_ms",
@@ -48,6 +49,7 @@ class Stewardship:
         self._time_index = 0  # the entry that lets time pass
         self._closing: dict[int, int] = {}  # edge → incarnation that is being closed
         self._look_at_ms = 0  # when an edge may be found silent
+        self._has_others = False  # edges of other nodes are open
 
     def on_clock(self, now_ms: int, wall_ms: int) -> None:
         """The clocks as of this turn."""
@@ -83,9 +85,11 @@ class Stewardship:
     def _close_silent(self) -> None:
         """A node that nobody hears has lost its connections, as far as its clients and everybody else can tell."""
         self._look_at_ms = self._now_ms + self._timeout_ms
+        self._has_others = False
         for edge, incarnation in self._partition.open_edges():
             if edge == self._node:
                 continue
+            self._has_others = True
             # A new leader gives everybody the time to be heard by it.
             due_ms = max(self._peers.heard_ms(edge), self._since_ms) + self._timeout_ms
             if self._now_ms < due_ms:
@@ -101,6 +105,6 @@ class Stewardship:
         due_ms = self._partition.next_deadline_ms()
         if due_ms and not self._time_index:
             next_ms = self._now_ms + max(TIME_STEP_MS, due_ms - self._wall_ms)
-        if len(self._partition.open_edges()) > 1 and (not next_ms or self._look_at_ms < next_ms):
+        if self._has_others and (not next_ms or self._look_at_ms < next_ms):
             next_ms = self._look_at_ms
         return next_ms

@@ -296,6 +296,8 @@ class Storage:
         for number, group in self.groups.items():
             for peer, index_min in group.raft.take_snapshots_wanted():
                 housekeeping.want(number, peer, index_min)
+        if snapshots.is_idle and not housekeeping.is_wanted:
+            return
         for number, peer, manifest in housekeeping.take_wanted():
             # Only a leader may speak in the name of its term; who leads no more is not asked any more.
             if self.groups[number].role == LEADER:
