@@ -98,6 +98,8 @@ def on_fetched(raft: "Raft", sender: int, reply: FetchEntriesReply) -> None:
         if is_leaders and repair.is_about(log, reply):
             raft.truncate_log(reply.next_index)
         return
+    if not log.has_lost:
+        return  # The hole went another way, by a truncation or a snapshot, and what was collected for it stays behind.
     closing = repair.collect(log, reply)
     if repair.is_refuted(raft.proved_index):
         raft.truncate_log(log.lost_range()[1] + 1)
