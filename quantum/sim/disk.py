@@ -147,6 +147,7 @@ class SimDisk:
         "lost_sector_count",
         "misdirected_count",
         "sync_count",
+        "was_damaged",
     )
 
     def __init__(self, prng: Prng, options: DiskOptions) -> None:
@@ -171,6 +172,7 @@ class SimDisk:
         self.error_count = 0
         self.lost_sector_count = 0
         self.misdirected_count = 0
+        self.was_damaged = False  # once, by anything but its own faults at work
 
     # -- driving --------------------------------------------------------------------------------------------------
 
@@ -265,12 +267,14 @@ class SimDisk:
 
     def flip_bit(self, name: str, offset: int, bit: int) -> None:
         """Rot one bit, in the medium and in the cache. Source: FAULTS F27."""
+        self.was_damaged = True
         inode = self._names[name]
         inode.data[offset] ^= 1 << bit
         inode.durable[offset] ^= 1 << bit
 
     def garble(self, name: str, offset: int, seed: int) -> None:
         """A sector is noise."""
+        self.was_damaged = True
         inode = self._names[name]
         size = max(0, min(SECTOR, len(inode.data) - offset))
         noise = Prng(seed).bytes(size)
@@ -279,12 +283,14 @@ class SimDisk:
 
     def cut_file(self, name: str, size: int) -> None:
         """A file ends early. Source: FAULTS F35."""
+        self.was_damaged = True
         inode = self._names[name]
         del inode.data[size:]
         del inode.durable[size:]
 
     def lose_file(self, name: str) -> None:
         """A file is gone for good. Source: FAULTS F34."""
+        self.was_damaged = True
         inode = self._names.pop(name)
         self._journal = [op for op in self._journal if op[3] is not inode]
         self._durable_names = {key: value for key, value in self._durable_names.items() if value is not inode}
@@ -441,6 +447,7 @@ class SimDisk:
             return request.offset
         self.misdirects_next = False
         self.misdirected_count += 1
+        self.was_damaged = True
         return others[self._prng.below(len(others))]
 
     def _fail_sync(self, inode: _Inode) -> None:
