@@ -13,6 +13,7 @@ from quantum.core.raft.entry import COMMAND, Entry
 from quantum.core.snapshot.chunks import SnapshotReader
 from quantum.core.snapshot.manifest import Manifest, SnapshotDamaged, decode_manifest, manifest_name, snapshot_of
 from quantum.core.wal.batch import Batch
+from quantum.core.wal.damage import Damage
 from quantum.core.wal.frame import GroupEntry, Repair, Truncate, decode_frames
 from quantum.core.wal.recovery import LogDamaged, Recovery
 from quantum.core.wal.segment import identity_salt, segment_number
@@ -43,6 +44,7 @@ class DataDir:
             ) from None
         except (OSError, ValueError, KeyError) as error:
             raise click.ClickException(f"{path / IDENTITY_FILE} cannot be read: {error}") from error
+        self.damages: list[str] = []  # what is wrong with the log, after `batches` was used up
         self.torn = ""  # where the log ends in bytes that are no batch, after `batches` was used up
 
     def names(self) -> list[str]:
@@ -50,13 +52,17 @@ class DataDir:
         return sorted(file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
 
     def batches(self) -> Iterator[Batch]:
-        """All valid batches in order."""
+        """All valid batches in order, those behind damage too."""
         recovery = Recovery(identity_salt(self.cluster_id, self.node_id))
         try:
             for number, name in sorted((segment_number(name), name) for name in self.names() if segment_number(name)):
                 recovery.on_segment(number, (self.path / name).read_bytes())
-                while (batch := recovery.next_batch()) is not None:
-                    yield batch
+                while (item := recovery.next_item()) is not None:
+                    if isinstance(item, Damage):
+                        self.damages.append(item.text)
+                    else:
+                        yield item
+            self.damages += [damage.text for damage in recovery.end()]
         except (LogDamaged, ValueError, OSError) as error:
             raise click.ClickException(f"{self.path}: {error}") from error
         if recovery.torn is not None:
@@ -99,6 +105,8 @@ class DataDir:
                     entries[frame.entry.index] = frame.entry
                 elif isinstance(frame, Truncate) and frame.group == group:
                     entries = {index: entry for index, entry in entries.items() if index < frame.index}
+        if self.damages:
+            raise click.ClickException(f"{self.path}: {self.damages[0]}")
         for index in sorted(entries):
             if entries[index].kind == COMMAND:
                 machine.apply(index, entries[index].data, None)

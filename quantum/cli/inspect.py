@@ -178,5 +178,7 @@ def _frame_row(frame: Frame) -> dict[str, object]:
 
 
 def _tell_end(data: DataDir) -> None:
+    for damage in data.damages:
+        click.echo(damage, err=True)
     if data.torn:
         click.echo(f"the log ends in a torn batch in {data.torn}; it was never acknowledged", err=True)
