@@ -428,8 +428,9 @@ function drawEvent(event) {
   pen.globalAlpha = 1;
 }
 
+const shows = (event) => event.causes.reduce((late, cause) => (cause.number > late.number ? cause : late), event.causes[0] || event);
 function drawViolation(height) {
-  const x = xOf(violation), y = yOf(violation.lane ? violation : violation.causes[0] || violation);
+  const x = xOf(violation), y = yOf(violation.lane ? violation : shows(violation));
   pen.strokeStyle = pen.fillStyle = colours.bad;
   pen.lineWidth = 1.5;
   pen.setLineDash([6, 4]); pen.beginPath(); pen.moveTo(x, AXIS); pen.lineTo(x, height); pen.stroke(); pen.setLineDash([]);

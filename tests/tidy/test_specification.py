@@ -54,6 +54,26 @@ def test_every_law_that_a_run_can_break_has_a_checker_named() -> None:
     assert len(broken) > 30
 
 
+def test_every_verdict_of_a_run_is_explained() -> None:
+    verdicts: dict[str, str] = {}
+    for path in sorted((ROOT / "quantum" / "sim").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("violate", "broken"):
+                for part in ast.walk(node.args[0]) if node.args else ():
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        verdicts[part.value] = path.name
+    named = re.compile("|".join(re.escape(f"| {name} |") for name in [*verdicts, "HARNESS"]))
+    explained = {found.strip("| ") for found in named.findall(TEXT)}
+    assert {} == {name: path for name, path in verdicts.items() if name not in explained and "MQTT-" not in name}
+    assert {"MODEL", "HARNESS"} <= explained
+
+
+def test_every_checker_in_prose_and_promises_is_there() -> None:
+    names = re.findall(r"`([a-z_]+)\.(\w+)`", TEXT)
+    assert [] == [f"{module}.{name}" for module, name in names if name != "py" and name not in defined_in(module)]
+    assert len(names) > 30
+
+
 @pytest.mark.parametrize("name", ["ACK", "SUBACK", "FENCE", "ORDER", "ONCE", "CONSERVE", "CAUSE", "TENANT", "REPLAY"])
 def test_promises_to_users_are_there(name: str) -> None:
     assert re.search(rf"^\| \d+ \| {name} \|", TEXT, re.MULTILINE)
