@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.messages import Message
 from quantum.core.raft.raft import NOT_LEADER, Raft
+from quantum.sim.marks import SNAPSHOT_INSTALL
 from quantum.sim.raft_due import (
     MESSAGE,
     SNAPSHOT_ARRIVED,
@@ -114,6 +115,8 @@ def on_operation(world: "RaftWorld", replica: Replica, operation: Operation) -> 
     if raft is None:
         return
     raft.on_clock(replica.clock.now_ms(world.now_us))
+    if world.story is not None:
+        world.story.on_reached(replica.node, operation)
     if operation.kind == WRITE:
         result = raft.propose(encode_command(operation.serial, operation.register, operation.padding))
         if result > 0:
@@ -180,12 +183,15 @@ def die_amid(world: "RaftWorld", replica: Replica, raft: Raft) -> bool:
         world.oracles.on_records(watch, records)
         replica.disk.append(records, raft.record_sequence)
         write(world, replica)
-    for to, message in messages[:effects]:
+    for to, message in messages[: max(0, effects)]:
         world.oracles.gates.on_send(watch, to, message)
         send(world, replica, to, message)
-    world.marks.sometimes("lite.doom.amid")
     delay_us = RESTART_US * replica.doom  # Whoever supervises it starts it again.
-    world.kill(replica, is_written=replica.doom & 1 == 0)
+    if effects < len(messages):
+        effect = f"before-{type(messages[max(0, effects)][1]).__name__}"
+    else:
+        effect = "before-records" if records and replica.doom == 1 else "before-apply"
+    world.kill(replica, is_written=replica.doom & 1 == 0, effect=effect)
     world.scheduler.push(world.now_us + delay_us, START, replica.node)
     return True
 
@@ -346,7 +352,7 @@ def on_snapshot_stored(world: "RaftWorld", replica: Replica, payload: tuple[int,
         replica.machine.restore(state)
         world.oracles.on_restore(watch, state.index, state.chain)
         replica.pending = {index: each for index, each in replica.pending.items() if index > state.index}
-        world.marks.sometimes("lite.snapshot.installed")
+        world.marks.sometimes(SNAPSHOT_INSTALL)
         if world.story is not None:
             world.story.on_snapshot(world.now_us, replica.node, f"installed from node {way.sender}", state.index)
     else:

@@ -13,7 +13,7 @@ from quantum.core.raft.membership import Membership, decode_membership
 from quantum.core.raft.records import HardStateRecord, Record, RepairRecord, SnapshotRecord, TruncateRecord
 from quantum.core.raft.recovered import Recovered
 from quantum.core.raft.role import LEADER
-from quantum.sim.marks import Marks
+from quantum.sim.marks import LEADER_CHANGE, Marks
 from quantum.sim.raft_ballots import Ballots
 from quantum.sim.raft_disk import RaftDisk
 from quantum.sim.raft_entries import EntryLinks
@@ -333,6 +333,7 @@ class RaftOracles:
         watch.leader_term = term
         watch.matches = {}
         self.ballots.lead(node, term)
+        self._marks.sometimes_if(len(self.ballots.leaders) > 1, LEADER_CHANGE)
         image = watch.image
         for index in range(image.snapshot_index + 1, len(self.committed) + 1):
             committed = self.committed[index - 1]

@@ -1,16 +1,17 @@
-"""Runs of profile lite: consensus alone, thousands of seeds a minute."""
+"""Runs of profiles lite and failover: consensus alone, thousands of seeds a minute."""
 
 import traceback
 
 from quantum.core.prng import Prng
 from quantum.sim.history import History
 from quantum.sim.raft_due import NAMES
+from quantum.sim.raft_failover import failover_options, unavailable_ms
 from quantum.sim.raft_laws import LawBroken
 from quantum.sim.raft_liveness import BeyondBudget, come_back
 from quantum.sim.raft_nemesis import RaftNemesis, draw_faults
 from quantum.sim.raft_options import draw_options
 from quantum.sim.raft_world import RaftWorld
-from quantum.sim.scenario import Outcome, Scenario, copy_scenario
+from quantum.sim.scenario import FAILOVER, Outcome, Scenario, copy_scenario
 
 ASSERTED = "ASSERT"  # a replica stopped itself
 
@@ -18,16 +19,21 @@ ASSERTED = "ASSERT"  # a replica stopped itself
 def run(scenario: Scenario, history: History | None = None) -> Outcome:
     """One run: safety under faults, then liveness after them."""
     root = Prng(scenario.seed)
-    options = draw_options(root.stream("config"), scenario)
+    is_failover = scenario.profile == FAILOVER
+    options = (failover_options if is_failover else draw_options)(root.stream("config"), scenario)
     faults = draw_faults(root.stream("nemesis"), options) if scenario.faults is None else scenario.faults
     law, facts = "", ("", "")
+    samples: dict[str, list[int]] = {}
     world = RaftWorld(scenario, options, root, history)
     nemesis = RaftNemesis(world, faults)
     world.nemesis = nemesis
     try:
         world.begin()
-        world.run_until(options.duration_ms * 1000)
-        come_back(world, nemesis, root.stream("heal"))
+        if is_failover:
+            samples["unavailable_ms"] = [unavailable_ms(world)]
+        else:
+            world.run_until(options.duration_ms * 1000)
+            come_back(world, nemesis, root.stream("heal"))
     except BeyondBudget:
         world.marks.sometimes("lite.beyond-budget")
     except LawBroken as end:
@@ -51,6 +57,7 @@ def run(scenario: Scenario, history: History | None = None) -> Outcome:
         world.marks.counts,
         classes=options.classes,
         op_counts=tuple(world.op_counts),
+        samples=samples,
     )
     if law:
         outcome.at_us = world.now_us

@@ -104,6 +104,10 @@ class RaftStory:
         text = f"{what} register {operation.register}, operation {operation.number}"
         self._asked[operation.serial] = self.history.add(now_us, client_lane(operation.client), kinds.CLIENT, text)
 
+    def on_reached(self, node: int, operation: Operation) -> None:
+        """It is with the node: what that does next comes from it."""
+        self._last[node] = self._asked.get(operation.serial, 0)
+
     def on_answer(self, now_us: int, operation: Operation, node: int) -> None:
         """It is answered."""
         causes = (self._asked.get(operation.serial, 0), self._last.get(node, 0))
@@ -116,7 +120,8 @@ class RaftStory:
 
     def on_violation(self, now_us: int, text: str) -> None:
         """The end of the run."""
-        self.history.add(now_us, kinds.WORLD_LANE, kinds.VIOLATION, text)
+        events = self.history.events
+        self.history.add(now_us, kinds.WORLD_LANE, kinds.VIOLATION, text, (events[-1].number,) if events else ())
 
 
 def said(message: Message) -> str:

@@ -11,7 +11,7 @@ from quantum.core.prng import Prng
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.role import LEADER
 from quantum.sim.history import History
-from quantum.sim.marks import Marks
+from quantum.sim.marks import UNSYNCED_LOSS, Marks, crash_cell
 from quantum.sim.raft_disk import RaftDisk
 from quantum.sim.raft_driver import (
     on_message,
@@ -211,11 +211,13 @@ class RaftWorld:
         self.oracles.on_start(replica.watch, recovered)
         turn(self, replica)
 
-    def kill(self, replica: Replica, *, is_written: bool) -> None:
-        """Its process ends; what it wrote reaches the disk, or not."""
+    def kill(self, replica: Replica, *, is_written: bool, effect: str = "") -> None:
+        """Its process ends; what it wrote reaches the disk, or not. `effect` is what it was about to do."""
         if replica.raft is None:
             return
-        self.marks.sometimes(f"lite.kill.role-{replica.raft.role}")
+        if not effect:
+            effect = "idle" if replica.disk.flight is None else ("before-sync" if is_written else "before-write")
+        self.marks.sometimes(crash_cell("kill", role_of(replica), effect))
         if self.story is not None:
             self.story.on_kill(self.now_us, replica)
         replica.disk.kill(is_written)
@@ -225,7 +227,15 @@ class RaftWorld:
         """Its machine stops; what was not synced is there, or not, or is garbage."""
         if self.story is not None:
             self.story.on_power(self.now_us, replica)
-        self.marks.sometimes_if(replica.disk.flight is not None, "lite.power-loss.unsynced")
+        is_unsynced = replica.disk.flight is not None
+        if replica.raft is not None:
+            effect = (
+                ("after-write" if survives else "torn-write" if is_garbage else "before-sync")
+                if is_unsynced
+                else "idle"
+            )
+            self.marks.sometimes(crash_cell("power", role_of(replica), effect))
+        self.marks.sometimes_if(is_unsynced and not survives, UNSYNCED_LOSS)
         replica.disk.lose_power(survives, is_garbage)
         replica.lose_process()
 
@@ -287,3 +297,14 @@ class RaftWorld:
             replica.stalled.append((CLIENT, operation))
         else:
             on_operation(self, replica, operation)
+
+
+def role_of(replica: Replica) -> str:
+    """What a running replica is, for the crash matrix."""
+    raft = replica.raft
+    assert raft is not None
+    if not raft.doubt.is_settled or raft.log.has_lost or raft.snapshot_index_min:
+        return "recovering"
+    if not raft.membership.is_voter(replica.node):
+        return "learner"
+    return ("follower", "pre-candidate", "candidate", "leader")[raft.role]

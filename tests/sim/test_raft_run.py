@@ -6,7 +6,7 @@ import pytest
 from quantum.sim.history import DELIVER, SEND, VIOLATION, History
 from quantum.sim.raft_options import EVENT_CLASSES
 from quantum.sim.raft_run import run
-from quantum.sim.scenario import FaultEvent, Scenario, copy_scenario
+from quantum.sim.scenario import FAILOVER, FaultEvent, Scenario, copy_scenario
 
 # What each of them showed once.
 KEPT_SEEDS = {
@@ -54,5 +54,12 @@ def test_a_given_schedule_is_carried_out() -> None:
     outcome = run(Scenario("lite", 8, node_count=3, duration_ms=8000, faults=faults))
     assert "" == outcome.law
     assert 1 == outcome.marks["lite.fault.kill"]
-    assert 1 == outcome.marks["lite.kill.role-3"], "the leader was meant"
+    assert [] != [mark for mark in outcome.marks if mark.startswith("crash.kill.leader")], "the leader was meant"
     assert "lite.fault.power-loss" not in outcome.marks, "a fault that names nobody does nothing"
+
+
+def test_a_killed_leader_is_replaced_within_the_election_timeout_and_its_spread() -> None:
+    samples = [ms for seed in range(6) for ms in run(Scenario(FAILOVER, seed)).samples["unavailable_ms"]]
+    assert 6 == len(samples)
+    assert 800 < min(samples), "a follower waits for its leader before it asks for votes"
+    assert max(samples) < 4_500, "two rounds of elections at most, but by rare chance"
