@@ -93,13 +93,13 @@ def fetch_lost(raft: "Raft") -> None:
 def on_fetched(raft: "Raft", sender: int, reply: FetchEntriesReply) -> None:
     """A peer has some of what was lost, or the leader says that it is not worth having."""
     repair, log = raft.repair, raft.log
+    if not log.has_lost:
+        return  # The hole went another way, by a truncation or a snapshot, and what was collected for it stays behind.
     if not reply.entries:
         is_leaders = sender == raft.leader and reply.leader_term == raft.current_term
         if is_leaders and repair.is_about(log, reply):
             raft.truncate_log(reply.next_index)
         return
-    if not log.has_lost:
-        return  # The hole went another way, by a truncation or a snapshot, and what was collected for it stays behind.
     closing = repair.collect(log, reply)
     if repair.is_refuted(raft.proved_index):
         raft.truncate_log(log.lost_range()[1] + 1)

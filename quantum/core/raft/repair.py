@@ -55,7 +55,7 @@ class Repair:
 
     def collect(self, log: RaftLog, reply: FetchEntriesReply) -> list[Entry]:
         """Take a peer's entries; returns those that close the hole, ascending, once they fit in front of it."""
-        if not log.has_lost or (reply.next_index, reply.next_term) != self._expected(log):
+        if (reply.next_index, reply.next_term) != self._expected(log):
             return []
         given = reply.entries
         first = reply.next_index - len(given)
@@ -86,8 +86,6 @@ class Repair:
 
     def is_about(self, log: RaftLog, reply: FetchEntriesReply) -> bool:
         """Whether the reply is about the entry that stands behind the hole."""
-        if not log.has_lost:
-            return False
         next_index = log.lost_range()[1] + 1
         return (reply.next_index, reply.next_term) == (next_index, log.term_at(next_index))
 

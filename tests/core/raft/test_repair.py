@@ -321,3 +321,14 @@ def test_long_holes_are_fetched_piece_by_piece() -> None:
     with_log(cluster, 3, *terms, current_term=1, lost=tuple(range(3, 38)))
     cluster.advance(3_000, [2, 3])
     assert log_of(*terms) == whole(cluster, 3)[:40]
+
+
+def test_late_answer_for_a_hole_that_the_leader_filled_meanwhile() -> None:
+    cluster = Cluster(3, config=RaftConfig(fetch_entries_max=1))
+    raft = with_log(cluster, 3, 1, 1, 1, 1, 1, 1, current_term=1, lost=(3, 4, 5))
+    raft.on_clock(1)
+    raft.on_message(2, FetchEntriesReply(6, 1, 1, log_of(1, 1, 1, 1, 1)[4:]))
+    assert raft.log.is_lost(5)
+    raft.on_message(1, AppendEntries(1, 0, 0, 6, log_of(1, 1, 1, 1, 1, 1)))
+    raft.on_message(2, FetchEntriesReply(5, 1, 1, log_of(1, 1, 1, 1)[3:]))
+    assert log_of(1, 1, 1, 1, 1, 1) == whole(cluster, 3)
