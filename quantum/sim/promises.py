@@ -311,7 +311,7 @@ class Promises:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def finish(self, monitors: list[str] | None = None) -> None:
+    def finish(self) -> None:
         """Everybody is connected and had time: whatever is owed and did not come is lost. Laws ACK, M11, M13."""
         for session, message, standing in self.owed():
             self.violate(
