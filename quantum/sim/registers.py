@@ -85,13 +85,15 @@ class RegisterCheck:
         return bit
 
     def _end(self, operation: Operation, bit: int) -> Finding | None:
-        if not operation.is_optional:
-            found = self._linearize(bit)
-            if self.is_undecided:
-                return None
-            if not found:
-                return Finding(operation, list(dict.fromkeys(value for value, _ in self._configurations)))
+        found = self._linearize(bit)
+        if self.is_undecided:
+            return None
+        if operation.is_optional:
+            self._configurations.update(found)  # From here on it had its effect, or never has it.
+        elif found:
             self._configurations = found
+        else:
+            return Finding(operation, list(dict.fromkeys(value for value, _ in self._configurations)))
         del self._pending[bit]
         self._slots.append(bit)
         self._configurations = {(value, done & ~bit): None for value, done in self._configurations}
