@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 WORKERS ?= 2
-SEEDS ?= 500
+SEEDS ?= 1500
+LITE_SEEDS ?= 6000
 RUN_ARGS ?=
 
-.PHONY: run test check format sim mutants conformance bench fuzz compiled slow ci clean
+.PHONY: run test check format sim simall failover mutants conformance bench fuzz compiled slow ci clean
 
 run: $(STAMP)  ## a safe single node on loopback; data in ./data
 	$(BIN)/quantum run $(RUN_ARGS)
@@ -25,8 +26,19 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-sim: $(STAMP)  ## the simulator over SEEDS seeds; SEEDS=100000 for a night
-	$(BIN)/quantum sim --seeds 1..$(SEEDS) --jobs $(WORKERS)
+sim: $(STAMP)  ## the simulator: kept schedules, LITE_SEEDS of consensus alone, SEEDS of whole nodes
+	$(BIN)/python -m pytest -n $(WORKERS) tests/sim/test_kept_schedules.py tests/sim/test_kept_seeds.py
+	$(BIN)/quantum sim --profile lite --seeds 1..$(LITE_SEEDS) --jobs $(WORKERS) --twice 5
+	$(BIN)/quantum sim --profile standard --seeds 1..$(SEEDS) --jobs $(WORKERS) --twice 2
+
+simall: sim  ## all other profiles behind it, SEEDS of each; SEEDS=100000 for a night
+	for profile in mqtt storage power beyond; do \
+		$(BIN)/quantum sim --profile $$profile --seeds 1..$(SEEDS) --jobs $(WORKERS) --twice 5 || exit 1; \
+	done
+	$(BIN)/quantum sim --profile soak --seeds 1..$$(($(SEEDS) / 100 + 1)) --jobs $(WORKERS)
+
+failover: $(STAMP)  ## how long nobody can write after a leader was killed, with default timers
+	$(BIN)/quantum sim --profile failover --seeds 1..1000 --jobs $(WORKERS)
 
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py
