@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "broker.state",
         "control",
         "edge",
+        "group",
         "node.inputs",
         "node.outputs",
         "node.storage",

@@ -1,11 +1,12 @@
 """What operators ask of this node: is it alive, may it be used, what does it refuse and why.
 
-(request, status) → reply. Nothing is changed from here.
+(request, status) → reply. Nothing is changed from here but what `cluster` lets operators change.
 """
 
 from dataclasses import dataclass
 from typing import final
 
+from quantum.core.admin.cluster import answer_cluster
 from quantum.core.admin.metrics import samples
 from quantum.core.broker.state import BrokerState
 from quantum.core.edge.edge import Edge
@@ -40,6 +41,8 @@ class Admin:
     def answer(self, request: AdminRequest, status: NodeStatus) -> AdminReply:
         """The reply to one request."""
         path = request.path.rstrip("/")
+        if path == "/cluster" or path.startswith("/cluster/"):
+            return answer_cluster(request, status.storage)
         if request.method != "GET":
             return AdminReply(request.number, 405, {"error": f"{request.method} on {path}, allowed GET"})
         if path in ("/livez", "/health"):
@@ -53,7 +56,7 @@ class Admin:
             return self._why(request, status)
         if path.startswith("/why/client/"):
             return self._why_client(request, status, path[len("/why/client/") :])
-        known = "/livez, /readyz, /metrics, /why, /why/client/<id>, /v1/version"
+        known = "/livez, /readyz, /metrics, /why, /why/client/<id>, /cluster, /v1/version"
         return AdminReply(request.number, 404, {"error": f"no resource {path}, known are {known}"})
 
     def _readyz(self, request: AdminRequest, status: NodeStatus) -> AdminReply:

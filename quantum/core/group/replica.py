@@ -9,8 +9,8 @@ from quantum.core.group.journal import write_record
 from quantum.core.prng import Prng
 from quantum.core.raft.config import RaftConfig
 from quantum.core.raft.entry import COMMAND, Entry
-from quantum.core.raft.membership import Membership, decode_membership
-from quantum.core.raft.raft import NOT_LEADER, Raft
+from quantum.core.raft.membership import Membership, decode_membership, refusal_of
+from quantum.core.raft.raft import CHANGING, NOT_LEADER, TRANSFERRING, Raft
 from quantum.core.raft.records import Record, SnapshotRecord
 from quantum.core.raft.recovered import Recovered
 from quantum.core.raft.role import FOLLOWER, LEADER
@@ -111,6 +111,31 @@ class Replica:
         if index > 0 and decoded is not None:
             self._decoded[index] = (raft.current_term, decoded)
         return index
+
+    def hand_over(self, to: int) -> str:
+        """Make another voter the leader; why that cannot be, "" when it is under way."""
+        outcome = self.raft.transfer_leadership(to)
+        if outcome == TRANSFERRING:
+            return "another transfer of leadership is under way"
+        if outcome == NOT_LEADER:
+            return "this node does not lead"
+        return f"node {to} is no voter other than this one" if outcome else ""
+
+    def change_membership(self, voters: tuple[int, ...], learners: tuple[int, ...]) -> str:
+        """Have these take part; why that cannot be, "" when it is under way."""
+        raft = self.raft
+        wanted = Membership(voters, (), learners)
+        text = refusal_of(raft.membership, wanted)
+        if text:
+            return text
+        outcome = raft.propose_membership(wanted)
+        if outcome > 0:
+            return ""
+        if outcome == NOT_LEADER:
+            return "this node does not lead"
+        if outcome == CHANGING:
+            return "another change is under way, or the leader is new and does not know yet whether one is"
+        return "the leader can append nothing now: a transfer is under way, or too much is uncommitted"
 
     def install(self, sender: int, term: int, manifest: Manifest, reader: SnapshotReader) -> bool:
         """A snapshot of a leader is durable here, its chunks are in `reader`. False where it is not needed.
@@ -235,6 +260,11 @@ class Replica:
         return 0 if self._raft is None else self._raft.leader
 
     @property
+    def is_leading(self) -> bool:
+        """It leads, as far as it knows."""
+        return self.role == LEADER
+
+    @property
     def is_ready_to_lead(self) -> bool:
         """It leads, and has applied everything that earlier leaders committed. Raft §8"""
         raft = self._raft
@@ -253,6 +283,14 @@ class Replica:
     def has_lost_state(self) -> bool:
         """The disk lost the state that the log goes on from: a peer's snapshot must bring it back."""
         return self._raft is not None and self._raft.snapshot_index_min > 0
+
+    def progress(self) -> list[dict[str, int]]:
+        """How far each follower is, as this leader knows it."""
+        leadership = self.raft.leadership
+        if leadership is None:
+            return []
+        followers = leadership.followers
+        return [{"node": node, "match_index": followers[node].match_index} for node in sorted(followers)]
 
     @property
     def membership(self) -> Membership:

@@ -139,7 +139,8 @@ class Node:
                 self._stop_at_ms = inputs.now_ms + STOP_WAIT_MS
             self._advance()
         wants_turn = self._finish(out)
-        self._answer_admin(inputs, out)
+        if self._answer_admin(inputs, out):
+            wants_turn = True
         self._set_deadline(inputs, out, wants_turn)
 
     # -- in -------------------------------------------------------------------------------------------------------
@@ -252,11 +253,17 @@ class Node:
                 if batch is not None:
                     router.submit(batch)
             self._stewardship.advance(storage.groups[PARTITION].applied_index)
-            router.pump(wants_open=self._state == OPENING)
             self._presence.advance(self._now_ms)
+            if not self._presence.is_member and router.is_open:
+                router.on_closed()
+                self._reopen()
+            router.pump(wants_open=self._wants_open())
             self._edge.on_peers(self._presence.live_count)
         storage.flush()
         self._on_applied()
+
+    def _wants_open(self) -> bool:
+        return self._state == OPENING and self._presence.is_member
 
     def _stop(self) -> None:
         """What was received is made durable and answered, then everybody is told."""
@@ -305,11 +312,14 @@ class Node:
                 peers.add(each, EPHEMERAL, PARTITION, body)
         return peers.take_frames()
 
-    def _answer_admin(self, inputs: Inputs, out: Outputs) -> None:
-        if inputs.admin:
-            status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._wall_ms)
-            for request in inputs.admin:
-                out.admin.append(self._admin.answer(request, status))
+    def _answer_admin(self, inputs: Inputs, out: Outputs) -> bool:
+        """True when something may have been changed, and another turn is due."""
+        if not inputs.admin:
+            return False
+        status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._wall_ms)
+        for request in inputs.admin:
+            out.admin.append(self._admin.answer(request, status))
+        return any(request.method != "GET" for request in inputs.admin)
 
     def _reasons(self) -> list[str]:
         """Why the node is not ready; empty when it is."""
@@ -320,6 +330,8 @@ class Node:
             return [f"{DISK_FAILED.id}: {storage.failure}"]
         if self._state in (STOPPING, STOPPED):
             return [SHUTTING_DOWN.id]
+        if self._state == OPENING and not self._presence.is_member:
+            return [f"{NOT_READY.id}: this node is no member of the cluster; see /cluster"]
         if self._state == OPENING:
             leader = storage.groups[PARTITION].leader
             return [f"{NOT_READY.id}: " + (f"node {leader} leads, the edge is being opened" if leader else "no leader")]
@@ -334,7 +346,7 @@ class Node:
             return
         times = [self._edge.next_deadline_ms(), storage.next_deadline_ms()]
         if self._state != RECOVERING:
-            times.append(self._router.next_deadline_ms(wants_open=self._state == OPENING))
+            times.append(self._router.next_deadline_ms(wants_open=self._wants_open()))
             times.append(self._presence.next_deadline_ms())
             times.append(self._stewardship.next_deadline_ms())
         if self._state == STOPPING:

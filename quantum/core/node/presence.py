@@ -40,7 +40,7 @@ class Presence:
         self._latest: Membership | None = None
         self._committed: Membership | None = None
         self._next_ms = 0
-        self.is_member = True
+        self.is_member = True  # as far as is committed
         self.others: list[int] = []  # members, as the log has it
         self.live: list[int] = []  # those of them that were heard lately
 
@@ -56,7 +56,6 @@ class Presence:
             return
         if raft.membership is not self._latest:
             self._latest = raft.membership
-            self.is_member = self._node in raft.membership.members()
             self.others = [node for node in raft.membership.members() if node != self._node]
         committed = raft.membership_at(self._replica.applied_index)
         if committed is not self._committed:
@@ -85,6 +84,7 @@ class Presence:
         """A node that a committed change took out is no member for good: its number is not used again. thesis §4.2.3"""
         before = self._committed
         self._committed = committed
+        self.is_member = self._node in committed.members()
         if before is not None:
             members = committed.members()
             for node in before.members():
