@@ -11,9 +11,10 @@ from quantum.core.raft.config import RaftConfig
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.recovered import Recovered
 from quantum.core.state_machine import BucketCutter
-from quantum.core.wal.batch import NO_DIGEST
-from quantum.core.wal.frame import GroupEntry, HardState, Truncate, decode_frames
+from quantum.core.wal.damage import Damage
+from quantum.core.wal.frame import decode_frames, encode_hard_state
 from quantum.core.wal.recovery import Recovery
+from quantum.core.wal.replay import GroupLog, hard_state_of
 from quantum.core.wal.segment import segment_name, segment_number
 from quantum.core.wal.writer import LogPosition, Writer
 
@@ -65,41 +66,47 @@ class Member:
         self.writer = Writer(SALT, SEGMENT_BYTES, SEGMENT_BYTES // 2, position)
         for name, content in files.items():
             self.writer.add_segment(segment_number(name), len(content))
+        # What was found in one batch only stands in a second one before anything rests on it.
+        self.writer.add_hard_state(encode_hard_state(hard_state_of(GROUP, recovered)), GROUP, 0)
+        self.flush()
         self.replica.start(number, RaftConfig(), Prng(number << 32 | starts), recovered, now_ms)
 
-    def turn(self, now_ms: int) -> list[tuple[int, bytes]]:
-        """All that is due. Returns messages, which never say more than the disk holds."""
-        self.replica.on_clock(now_ms)
-        self.replica.write(self.writer)
+    def flush(self) -> None:
+        """Make everything that waits durable. A real program calls `on_durable` when fdatasync has returned."""
         while True:
             while (segment := self.writer.take_create()) is not None:
                 self.files[segment_name(segment[0])] = bytearray(segment[1])
                 self.writer.add_segment(*segment)
             if (append := self.writer.take_append()) is None:
-                break
+                return
             self.files[append.name][append.offset : append.offset + len(append.data)] = append.data
-            durable = self.writer.on_durable()  # a real program calls this when fdatasync has returned
-            if GROUP in durable:
-                self.replica.on_persisted(durable[GROUP])
+            if sequence := self.writer.on_durable().get(GROUP):
+                self.replica.on_persisted(sequence)
+
+    def turn(self, now_ms: int) -> list[tuple[int, bytes]]:
+        """All that is due. Returns messages, which never say more than the disk holds."""
+        self.replica.on_clock(now_ms)
+        self.replica.write(self.writer)
+        self.flush()
         self.replica.apply()
         return self.replica.take_messages()
 
 
 def recover(files: dict[str, bytearray]) -> tuple[Recovered, LogPosition]:
-    """What the log says when a process starts. The fresh disk of a first voter must not count on itself alone."""
-    if not files:
-        fresh = Recovered(0, 0, 0, 0, VOTERS, is_tail_doubtful=True, is_vote_doubtful=True)
-        return fresh, LogPosition(1, 0, 1, NO_DIGEST)
-    recovered, recovery = Recovered(0, 0, 0, 0, VOTERS), Recovery(SALT)
-    for name, content in files.items():
+    """What the log says when a process starts, and what it can no longer say."""
+    log, recovery = GroupLog(GROUP, 0), Recovery(SALT)
+    for name, content in sorted(files.items()):
         recovery.on_segment(segment_number(name), bytes(content))
-        while (batch := recovery.next_batch()) is not None:
-            for frame in decode_frames(batch.body):
-                if isinstance(frame, GroupEntry):
-                    recovered.entries.append(frame.entry)
-                elif isinstance(frame, Truncate):
-                    del recovered.entries[frame.index - 1 :]
-                elif isinstance(frame, HardState):
-                    recovered.current_term, recovered.voted_for = frame.term, frame.voted_for
-                    recovered.is_tail_doubtful = frame.is_tail_doubtful
-    return recovered, recovery.finish()
+        while (item := recovery.next_item()) is not None:
+            if isinstance(item, Damage):
+                log.on_damage(item)
+            else:
+                for frame in decode_frames(item.body):
+                    log.on_frame(frame)
+    for damage in recovery.end():
+        log.on_damage(damage)
+    recovered = log.recovered(0, 0, VOTERS, is_snapshot_lost=False)
+    if not files:
+        # The fresh disk of a first voter must not count on itself alone: another one may have voted under its number.
+        recovered.is_tail_doubtful = recovered.is_vote_doubtful = True
+    return recovered, recovery.position()

@@ -66,6 +66,24 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(example: ModuleType
         assert [expected] * 3 == [cluster.members[number].machine.values for number in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("victim", [1, 2, 3])
+def test_rot_in_the_log_of_a_killed_member_is_repaired_by_the_others(example: ModuleType, victim: int) -> None:
+    cluster = example.Cluster()
+    for number in cluster.disks:
+        cluster.start(number)
+    for number in range(20):
+        cluster.put(f"key {number}", "value")
+    cluster.kill(victim)
+    (content,) = cluster.disks[victim].values()
+    content[len(bytes(content).rstrip(b"\0")) // 2] ^= 1
+    cluster.start(victim)
+    cluster.put("last", "value")
+    for _ in range(300):
+        cluster.tick()
+    expected = {**{f"key {number}": "value" for number in range(20)}, "last": "value"}
+    assert [expected] * 3 == [cluster.members[number].machine.values for number in (1, 2, 3)]
+
+
 @in_browser
 def test_page_of_the_example_renders(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "story.html"
