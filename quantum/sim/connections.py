@@ -120,7 +120,7 @@ class Connections:
         host.sockets.accept(link)
         if self._scribe is not None:
             self._scribe.on_client(link.client, f"connected to node {host.number}", host.number)
-        self._farewells.on_reconnected(link.client)
+        self._farewells.on_reconnected(link.client, link.host)
         self._trace.record(self._scheduler.now_us, trace.ACCEPTED, host.number << 32 | link.conn_id, link.client, b"")
         host.want_turn()
 

@@ -16,6 +16,7 @@ CERTAIN_US: Final = 3_000_000
 class _Farewell:
     will_key: bytes
     client: int
+    node: int  # its connection led there
     arrived_us: int  # 0: on its way
 
 
@@ -28,9 +29,9 @@ class Farewells:
     def __init__(self) -> None:
         self._held: dict[int, _Farewell] = {}
 
-    def on_sent(self, link_number: int, client: int, will_key: bytes) -> None:
+    def on_sent(self, link_number: int, client: int, node: int, will_key: bytes) -> None:
         """A client said farewell."""
-        self._held[link_number] = _Farewell(will_key, client, 0)
+        self._held[link_number] = _Farewell(will_key, client, node, 0)
 
     def on_arrived(self, link_number: int, now_us: int) -> None:
         """The end of its connection reached the node, behind the DISCONNECT."""
@@ -38,10 +39,11 @@ class Farewells:
         if farewell is not None:
             farewell.arrived_us = now_us
 
-    def on_reconnected(self, client: int) -> None:
-        """A connection of the same client was accepted: it takes over before the DISCONNECT arrives."""
+    def on_reconnected(self, client: int, node: int) -> None:
+        """A connection of the same client was accepted: it may take over before the DISCONNECT arrives, or before the
+        other node's word of it is in the log."""
         for number, farewell in list(self._held.items()):
-            if farewell.client == client and not farewell.arrived_us:
+            if farewell.client == client and (farewell.node != node or not farewell.arrived_us):
                 del self._held[number]
 
     def forget(self, link_number: int) -> None:

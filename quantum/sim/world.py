@@ -423,6 +423,12 @@ class World:
         if "client" not in event.args:
             self._disturb()
 
+    def _is_calm(self) -> bool:
+        """Every node works, they reach each other, and one of them leads."""
+        return not self.faults.is_cluster_disturbed and all(
+            host.is_ready and not host.is_paused for host in self.hosts.values()
+        )
+
     def _disturb(self) -> None:
         self._farewells.on_disturbed()
 
@@ -433,7 +439,7 @@ class World:
         link = client.link
         will_key = behaviour.act(now_us // 1000)
         if will_key and link is not None:
-            self._farewells.on_sent(link.number, number, will_key)
+            self._farewells.on_sent(link.number, number, link.host, will_key)
         if client.wills_due:
             is_final = client.has_left and not client.left_half_open and self.promises.is_time_even
             if client.plan.will_delay_s == 0 or is_final:
@@ -446,6 +452,8 @@ class World:
                 f"{client.plan.client_id} is connected, everything is healed and the node runs",
                 f"it got no byte since {client.since_ms} ms, though it sent PINGREQ",
             )
+        if not self._is_calm():
+            self._disturb()
         for key, at_us in self._farewells.take_certain(now_us):
             self.promises.on_will_removed(
                 key, f"DISCONNECT with reason code 0 arrived at {at_us // 1000} ms and the node ran on"
