@@ -58,6 +58,8 @@ ONLINE: Final = 2
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535
 EXPIRY_SLACK_MS: Final = 1_000  # clocks of two leaders
 DISCONNECT_WITH_WILL: Final = 0x04
+DISCONNECT_FIRST_BYTE: Final = b"\xe0"
+SESSION_TAKEN_OVER: Final = b"\x8e"  # its reason code, behind the length
 # Bytes that are no packet: a reserved packet type, a PUBLISH with QoS 3, flags that are not allowed.
 BROKEN_BYTES: Final = (b"\x00\x00", b"\x36\x02\x00\x00", b"\x83\x00")
 
@@ -275,6 +277,15 @@ class Client:
         self._will_key = b""
         self._forget_connection()
 
+    def disconnect_for_good(self) -> None:
+        """End the connection, and the session with it. [MQTT-3.1.2-23]"""
+        assert self.link is not None
+        self._promises.on_let_go(self.session)
+        self._send(Disconnect(properties={SESSION_EXPIRY_INTERVAL: 0}))
+        self._network.client_close(self.link)
+        self._will_key = b""
+        self._forget_connection()
+
     def disconnect_with_will(self) -> None:
         """End it, and ask for the will all the same. 3.14.2.1"""
         assert self.link is not None
@@ -323,6 +334,7 @@ class Client:
     def on_bytes(self, link: Link, data: bytes) -> None:
         """Bytes of the server. Those of a connection that was left are not read."""
         if link is not self.link:
+            self._on_bytes_of_old_link(link, data)
             return
         plan = self.plan
         try:
@@ -344,6 +356,12 @@ class Client:
         for packet in packets:
             if self.link is link:
                 self._on_packet(packet)
+
+    def _on_bytes_of_old_link(self, link: Link, data: bytes) -> None:
+        """Only a DISCONNECT at their end is of interest. [MQTT-3.1.4-3]"""
+        at = data.rfind(DISCONNECT_FIRST_BYTE)
+        if link is self._old_link and at >= 0 and data[at + 2 : at + 3] == SESSION_TAKEN_OVER:
+            self._promises.book.sometimes("mqtt.takeover.told")
 
     def on_end(self, link: Link) -> None:
         """The connection ended under the client."""

@@ -131,10 +131,11 @@ class Promises:
             return
         self._shared.on_accepted(message)
         owing = [session for session in self.sessions.values() if session.owing(message) is not None]
-        if reason_code == NO_MATCHING_SUBSCRIBERS and owing:
+        standing = [session for session in owing if session.is_lasting and session.never_expires]
+        if reason_code == NO_MATCHING_SUBSCRIBERS and standing:
             self.violate(
                 "M1",
-                f"{owing[0].client_id} had a subscription that matches {message.topic_name}",
+                f"{standing[0].client_id} had a subscription that matches {message.topic_name}",
                 f"{message} was acknowledged with reason code 0x10, no matching subscribers",
             )
         for session in owing:
@@ -189,10 +190,18 @@ class Promises:
                 f"CONNACK at {book.now_ms} ms says that it is not present",
             )
         register.on_connected(is_lasting)
+        session.is_lasting = is_lasting
         if not session_present:
             self._end(session)
         elif not clean_start:
             book.sometimes("mqtt.session.resumed")
+
+    def on_let_go(self, session: Session) -> None:
+        """A DISCONNECT left that sets the Session Expiry Interval to 0. 3.14.2.2.2"""
+        session.register.on_let_go()
+        session.is_lasting = False
+        self._shared.on_session_ends(session, self.book.tick())
+        self.book.sometimes("mqtt.client.let-session-go")
 
     def on_alive(self, session: Session, will_key: bytes, sent_at: int, sent_ms: int) -> None:
         """What was sent then on its connection was answered from the log."""

@@ -62,6 +62,7 @@ class Session:
     matcher: Matcher
     incarnation: int = 1
     register: SessionRegister = field(default_factory=SessionRegister)
+    is_lasting: bool = False  # it goes on without a connection, and its client has not let go of it
     alive_ms: int = 0  # its connection surely was open in the log then
     never_expires: bool = False
     is_loose: bool = False  # a CONNECT with Clean Start was left to itself and may still end it, whenever it arrives

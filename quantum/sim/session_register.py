@@ -30,6 +30,10 @@ class SessionRegister:
         """A CONNECT was left to itself."""
         self._strays |= EXISTS if is_lasting else NONE
 
+    def on_let_go(self) -> None:
+        """Its client asked for its end, and does not know whether that arrived."""
+        self._values |= NONE
+
     def on_connected(self, is_lasting: bool) -> None:
         """A CONNECT was answered: there is a session now, but does it outlive the connection?"""
         self._values = EXISTS if is_lasting else NONE

@@ -31,7 +31,8 @@ START_CLEAN: Final = 8
 IDLE: Final = 9
 DISCONNECT_WITH_WILL: Final = 10
 BREAK_PROTOCOL: Final = 11
-ACTION_COUNT: Final = 12
+DISCONNECT_FOR_GOOD: Final = 12
+ACTION_COUNT: Final = 13
 
 
 @final
@@ -66,7 +67,7 @@ def draw_workload(prng: Prng, is_lite: bool) -> WorkloadOptions:
         member_count=prng.between(2, 3) if prng.chance(1, 3) else 0,
         has_wills=prng.chance(1, 2),
         has_expiry=prng.chance(1, 3),
-        payload_bytes_max=(16, 100, 3000)[prng.choice_index([4, 4, 1])],
+        payload_bytes_max=(16, 100, 3_000, 20_000)[prng.choice_index([8, 8, 2, 1])],
         retained_topic_count=prng.between(1, 5),
         has_options=prng.chance(1, 2),
         has_aliases=prng.chance(1, 3),
@@ -156,9 +157,10 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
 
 
 def _draw_weights(prng: Prng, options: WorkloadOptions, version: int) -> list[int]:
-    weights = [20, *(prng.below(bound) for bound in (8, 3, 3, 3, 3, 3)), 1, prng.below(2), prng.below(20), 0, 0]
+    weights = [20, *(prng.below(bound) for bound in (8, 3, 3, 3, 3, 3)), 1, prng.below(2), prng.below(20), 0, 0, 0]
     if version == V5:
         weights[DISCONNECT_WITH_WILL] = prng.below(2)
+        weights[DISCONNECT_FOR_GOOD] = prng.below(2)
     if options.has_broken_bytes:
         weights[BREAK_PROTOCOL] = prng.below(2)
     return weights
@@ -297,6 +299,10 @@ class Behaviour:
             client.connect(clean_start=False)
         elif action == START_CLEAN:
             client.connect(clean_start=True)
+        elif action == DISCONNECT_FOR_GOOD:
+            will_key = client.will_key
+            client.disconnect_for_good()
+            return will_key
         elif action == DISCONNECT_WITH_WILL:
             client.disconnect_with_will()
         elif action == BREAK_PROTOCOL:
