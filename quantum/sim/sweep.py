@@ -205,8 +205,13 @@ def _runner(module: str) -> Runner:
 
 
 def _begin_child(runner: str) -> None:
-    # The parent alone decides when to stop; and what was imported is not looked at again by the collector.
+    # The parent alone decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _settle_memory(runner)
+
+
+def _settle_memory(runner: str) -> None:
+    """What is imported is no garbage: the collection behind each run need not look at it again."""
     _runner(runner)
     gc.collect()
     gc.freeze()
@@ -232,8 +237,12 @@ class Replayer:
     def replay(self, scenarios: Iterable[Scenario]) -> Iterator[tuple[int, Outcome]]:
         """Positions and outcomes, in the order in which runs end. What is not asked for is not begun."""
         if self.jobs == 1:
-            for at, scenario in enumerate(scenarios):
-                yield at, run_guarded(self.runner, scenario, self._patience_s)
+            _settle_memory(self.runner)
+            try:
+                for at, scenario in enumerate(scenarios):
+                    yield at, run_guarded(self.runner, scenario, self._patience_s)
+            finally:
+                gc.unfreeze()
             return
         waiting: deque[tuple[int, Scenario]] = deque()
         under_way: dict[Future[Outcome], tuple[int, Scenario]] = {}
