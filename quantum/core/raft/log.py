@@ -68,6 +68,14 @@ class RaftLog:
         """The first hole, 0 without one."""
         return min(self._lost) if self._lost else 0
 
+    @property
+    def first_lost_end(self) -> int:
+        """The last index of the first hole, 0 without one."""
+        index = self.first_lost
+        while self.is_lost(index + 1):
+            index += 1
+        return index
+
     def lost_range(self) -> tuple[int, int]:
         """The first and last index of the last hole there is."""
         assert self._lost

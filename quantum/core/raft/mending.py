@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quantum.core.raft.entry import MEMBERSHIP, Entry
 from quantum.core.raft.membership import decode_membership, encode_membership
-from quantum.core.raft.messages import FetchEntriesReply, LastEntryReply, RequestLastEntry
+from quantum.core.raft.messages import FetchEntriesReply, LastEntryReply, RequestLastEntry, RequestSnapshot
 from quantum.core.raft.records import RepairRecord
 from quantum.core.raft.role import LEADER
 
@@ -88,6 +88,24 @@ def fetch_lost(raft: "Raft") -> None:
     for node in raft.membership.members():
         if node != raft.node:
             raft.durability.send(node, request)
+
+
+def ask_for_snapshot(raft: "Raft") -> None:
+    """Ask one peer after the other for a snapshot that holds what is lost here, as long as no leader takes care of that.
+    1. all compacted what this replica lost  2. it has entries that others may have acknowledged and lost  3. so nobody
+    leads before it is whole, and no leader sends what makes it whole."""
+    others = [node for node in raft.membership.members() if node != raft.node]
+    if raft.leader or raft.doubt.is_vote_doubtful or not others:
+        return
+    raft.snapshots_asked += 1
+    index_min = raft.snapshot_index_min or raft.log.first_lost_end
+    raft.durability.send(others[raft.snapshots_asked % len(others)], RequestSnapshot(index_min))
+
+
+def on_request_snapshot(raft: "Raft", sender: int, message: RequestSnapshot) -> None:
+    """What is applied is committed, and can be given to anybody."""
+    if not raft.snapshot_index_min and raft.applied_index >= message.index_min:
+        raft.snapshots_wanted.append((sender, max(message.index_min, raft.log.base_index)))
 
 
 def on_fetched(raft: "Raft", sender: int, reply: FetchEntriesReply) -> None:

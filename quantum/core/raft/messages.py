@@ -154,6 +154,14 @@ class FetchEntriesReply:
 
 @final
 @dataclass(slots=True)
+class RequestSnapshot:
+    """The sender lost what a snapshot at `index_min` or later holds, and knows of no leader that would send it."""
+
+    index_min: int
+
+
+@final
+@dataclass(slots=True)
 class RequestLastEntry:
     """What do you know that I may have forgotten? `nonce` ties the reply to this life of the sender."""
 
@@ -190,4 +198,5 @@ Message = (
     | FetchEntriesReply
     | RequestLastEntry
     | LastEntryReply
+    | RequestSnapshot
 )

@@ -21,7 +21,7 @@ from quantum.core.raft.election import (
     on_timeout_now,
 )
 from quantum.core.raft.entry import COMMAND, MEMBERSHIP, NO_OP, Entry
-from quantum.core.raft.following import follow, install, on_append_entries, on_heartbeat, reply_accepted
+from quantum.core.raft.following import install, on_append_entries, on_heartbeat, reply_accepted
 from quantum.core.raft.leadership import Leadership
 from quantum.core.raft.leading import advance_commit, begin_read, on_append_reply, on_beat, on_heartbeat_reply
 from quantum.core.raft.log import RaftLog
@@ -32,7 +32,14 @@ from quantum.core.raft.membership import (
     encode_membership,
     refusal_of,
 )
-from quantum.core.raft.mending import advance_doubt, fetch_lost, on_fetched, tell_last_entry
+from quantum.core.raft.mending import (
+    advance_doubt,
+    ask_for_snapshot,
+    fetch_lost,
+    on_fetched,
+    on_request_snapshot,
+    tell_last_entry,
+)
 from quantum.core.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -47,6 +54,7 @@ from quantum.core.raft.messages import (
     RequestPreVote,
     RequestPreVoteReply,
     RequestReadIndex,
+    RequestSnapshot,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -63,6 +71,8 @@ UNCOMMITTED_MAX: Final = -3  # too much waits for a quorum
 CHANGING: Final = -4  # another membership change is under way
 NOT_A_VOTER: Final = -5
 NO_CHANGE: Final = -6  # membership.refusal_of says why
+
+SNAPSHOT_TIMEOUTS: Final = 5  # election timeouts in which a peer's snapshot should have come, before another is asked
 
 
 @final
@@ -95,7 +105,10 @@ class Raft:
         "node",
         "repair",
         "role",
+        "snapshot_due_ms",
         "snapshot_index_min",
+        "snapshots_asked",
+        "snapshots_wanted",
         "voted_for",
     )
 
@@ -128,6 +141,9 @@ class Raft:
         self.repair = Repair(config.fetch_entries_max)
         # The state as of this index or a later one must come from a peer, 0 when the state is here.
         self.snapshot_index_min = recovered.snapshot_index if recovered.is_snapshot_lost else 0
+        self.snapshots_wanted: list[tuple[int, int]] = []  # of peers that asked for one
+        self.snapshots_asked = 0
+        self.snapshot_due_ms = now_ms + SNAPSHOT_TIMEOUTS * config.election_timeout_ms
         self.deadline_ms = 0
         self.doubt_deadline_ms = 0
         self.doubt = Doubt(
@@ -150,6 +166,9 @@ class Raft:
             advance_doubt(self)
         if self.repair.is_due(self.log, now_ms):
             fetch_lost(self)
+        if self.is_damaged() and now_ms >= self.snapshot_due_ms:
+            self.snapshot_due_ms = now_ms + SNAPSHOT_TIMEOUTS * self.config.election_timeout_ms
+            ask_for_snapshot(self)
         if not self.deadline_ms or now_ms < self.deadline_ms:
             return
         if self.role == LEADER:
@@ -258,11 +277,13 @@ class Raft:
     def on_snapshot_received(
         self, sender: int, term: int, index: int, snapshot_term: int, membership: Membership
     ) -> bool:
-        """A leader's snapshot lies durably on this disk. True: the machine is to be restored from it, the log begins
-        behind it; False: this replica is further, or the leader is an old one. Source: Raft §7, figure 13."""
-        if term < self.current_term or self.doubt.is_vote_doubtful:
+        """A peer's snapshot lies durably on this disk. True: the machine is to be restored from it, the log begins behind
+        it; False: this replica is further. What it holds is committed, in a term not above `term`, that of the sender:
+        whether that one leads does not matter. Source: Raft §7, figure 13."""
+        if self.role == LEADER or self.doubt.is_vote_doubtful:
             return False
-        follow(self, sender, term)
+        if term > self.current_term or self.role != FOLLOWER:
+            self.become_follower(max(term, self.current_term), 0)
         is_needed = index >= self.snapshot_index_min if self.snapshot_index_min else index > self.commit_index
         if not is_needed:
             reply_accepted(self, sender)
@@ -340,17 +361,19 @@ class Raft:
 
     def take_snapshots_wanted(self) -> list[tuple[int, int]]:
         """(peer, index_min): send a snapshot at that index or later, then nothing until it arrived or failed."""
+        wanted = self.snapshots_wanted
+        self.snapshots_wanted = []
         leadership = self.leadership
-        if leadership is None:
-            return []
-        wanted = leadership.snapshots_wanted
-        leadership.snapshots_wanted = []
+        if leadership is not None:
+            wanted += leadership.snapshots_wanted
+            leadership.snapshots_wanted = []
         return wanted
 
     def next_deadline_ms(self) -> int:
         """When `on_clock` must be called, 0 for never."""
         deadline_ms = self.deadline_ms
-        for other_ms in (self.doubt_deadline_ms, self.repair.deadline_ms(self.log)):
+        snapshot_due_ms = self.snapshot_due_ms if self.is_damaged() else 0
+        for other_ms in (self.doubt_deadline_ms, self.repair.deadline_ms(self.log), snapshot_due_ms):
             if other_ms and (not deadline_ms or other_ms < deadline_ms):
                 deadline_ms = other_ms
         return deadline_ms
@@ -365,10 +388,13 @@ class Raft:
         return (
             self.membership.is_voter(self.node)
             and not self.doubt.is_vote_doubtful
-            and not self.log.first_lost
-            and not self.snapshot_index_min
+            and not self.is_damaged()
             and self.doubt.may_count_on(self.log.last_term, self.log.last_index)
         )
+
+    def is_damaged(self) -> bool:
+        """Whether entries or the state are known to be lost here."""
+        return self.log.has_lost or self.snapshot_index_min > 0
 
     # -- transitions, for the other files of this room --------------------------------------------------------------
 
@@ -510,6 +536,8 @@ class Raft:
             reply = answer(self.log, message, self.config.append_bytes_max, leader_term)
             if reply is not None:
                 self.durability.send(sender, reply)
+        elif isinstance(message, RequestSnapshot):
+            on_request_snapshot(self, sender, message)
         elif isinstance(message, FetchEntriesReply):
             on_fetched(self, sender, message)
         elif self.doubt.is_vote_doubtful:

@@ -22,6 +22,7 @@ from quantum.core.raft.messages import (
     RequestPreVote,
     RequestPreVoteReply,
     RequestReadIndex,
+    RequestSnapshot,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
@@ -43,6 +44,7 @@ FETCH_ENTRIES: Final = 12
 FETCH_ENTRIES_REPLY: Final = 13
 REQUEST_LAST_ENTRY: Final = 14
 LAST_ENTRY_REPLY: Final = 15
+REQUEST_SNAPSHOT: Final = 16
 
 _VOTE: Final = Struct("<BQQQ?")
 _PRE_VOTE: Final = Struct("<BQQQ")
@@ -124,6 +126,8 @@ def _encode_rare(message: Message) -> bytes:
         return _with_entries(head, message.entries)
     if isinstance(message, RequestLastEntry):
         return _ONE.pack(REQUEST_LAST_ENTRY, message.nonce)
+    if isinstance(message, RequestSnapshot):
+        return _ONE.pack(REQUEST_SNAPSHOT, message.index_min)
     assert isinstance(message, LastEntryReply), message
     head = _LAST.pack(
         LAST_ENTRY_REPLY,
@@ -199,15 +203,16 @@ def _decode_rare(kind: int, data: bytes) -> Message:
         if entries and entries[-1].index != next_index - 1:
             raise MessageDamaged(f"fetched entries end with {entries[-1].index}, not before {next_index}")
         return FetchEntriesReply(next_index, next_term, previous_term, entries, leader_term)
-    if kind == REQUEST_LAST_ENTRY:
-        return RequestLastEntry(_ONE.unpack(data)[1])
+    if kind in (REQUEST_LAST_ENTRY, REQUEST_SNAPSHOT):
+        _, number = _ONE.unpack(data)
+        return RequestLastEntry(number) if kind == REQUEST_LAST_ENTRY else RequestSnapshot(number)
     if kind == LAST_ENTRY_REPLY:
         _, nonce, term, last_index, last_term, is_leader, membership_index, size = _LAST.unpack_from(data)
         if len(data) != _LAST.size + size:
             raise MessageDamaged(f"membership of {size} bytes, {len(data) - _LAST.size} there")
         _check_membership(data[_LAST.size :])
         return LastEntryReply(nonce, term, last_index, last_term, is_leader, membership_index, data[_LAST.size :])
-    raise MessageDamaged(f"message of kind {kind}, known 1 to {LAST_ENTRY_REPLY}")
+    raise MessageDamaged(f"message of kind {kind}, known 1 to {REQUEST_SNAPSHOT}")
 
 
 def _decode_entries(data: bytes, at: int, count: int) -> list[Entry]:

@@ -2,7 +2,7 @@
 and snapshots moved by hand. Source: Raft §7, figure 13; FAULTS B37, B41 to B50."""
 
 from quantum.core.raft.membership import Membership
-from quantum.core.raft.messages import AppendEntries, AppendEntriesReply
+from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, FetchEntries, RequestSnapshot
 from quantum.core.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from quantum.core.raft.records import SnapshotRecord
 from quantum.core.raft.role import LEADER
@@ -114,10 +114,13 @@ def test_snapshot_that_is_older_than_what_is_committed_is_not_taken() -> None:
     assert [b"a", b"b"] == cluster.replicas[3].data()
 
 
-def test_snapshot_of_an_old_leader_is_not_taken() -> None:
+def test_snapshot_is_good_whoever_sends_it_and_makes_nobody_a_leader() -> None:
+    """What it holds is committed, in a term that is not above the sender's."""
     raft = with_log(Cluster(3), 3, current_term=5)
-    assert not raft.on_snapshot_received(1, 4, 9, 3, VOTERS)
-    assert (0, 0) == (raft.commit_index, raft.leader)
+    assert raft.on_snapshot_received(1, 4, 9, 3, VOTERS)
+    assert (9, 5, 0) == (raft.commit_index, raft.current_term, raft.leader)
+    assert raft.on_snapshot_received(1, 7, 10, 3, VOTERS)
+    assert (10, 7, 0) == (raft.commit_index, raft.current_term, raft.leader)
 
 
 def test_snapshot_brings_its_membership() -> None:
@@ -235,3 +238,70 @@ def test_compaction_forgets_what_is_applied_and_nothing_else() -> None:
     assert size > raft.log.size
     raft.compact(1)
     assert 2 == raft.log.base_index
+
+
+def damaged_everywhere(lost: tuple[int, ...], *, is_snapshot_lost: bool = False) -> Cluster:
+    """Node 1 has an entry more than the others and lost some that they have compacted; the others doubt their tails."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a", b"b", b"c")
+    if is_snapshot_lost:
+        cluster.compact(1)
+    cluster.advance(300)
+    cluster.compact(2, 3)
+    cluster.drops = (AppendEntries,)
+    cluster.propose(1, b"alone")
+    cluster.drops = ()
+    cluster.crash(1, 2, 3)
+    cluster.disk(1).lose(*lost)
+    cluster.disk(1).is_snapshot_lost = is_snapshot_lost
+    for node in (2, 3):
+        cluster.disk(node).is_tail_doubtful = True
+    cluster.start(1, 2, 3)
+    return cluster
+
+
+def test_lost_entries_that_all_others_compacted_come_back_without_a_leader() -> None:
+    """FAULTS W5: nobody may lead without what node 1 has, and node 1 not before it has what it lost."""
+    cluster = damaged_everywhere((3,))
+    leader = cluster.await_leader(20_000)
+    cluster.advance(1_000)
+    assert 1 == leader
+    assert [[b"a", b"b", b"c", b"alone"]] * 3 == [cluster.replicas[node].data() for node in (1, 2, 3)]
+
+
+def test_lost_state_comes_back_without_a_leader() -> None:
+    cluster = damaged_everywhere((), is_snapshot_lost=True)
+    assert 1 == cluster.await_leader(20_000)
+    cluster.advance(1_000)
+    assert [[b"a", b"b", b"c", b"alone"]] * 3 == [cluster.replicas[node].data() for node in (1, 2, 3)]
+
+
+def test_who_has_not_applied_enough_sends_no_snapshot() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a")
+    cluster.holds_snapshots = True
+    cluster.deliver((3, 2, RequestSnapshot(3)))
+    assert [] == cluster.replicas[2].snapshots_wanted
+    cluster.deliver((3, 2, RequestSnapshot(2)))
+    assert [(3, 2)] == cluster.replicas[2].snapshots_wanted
+
+
+def test_who_has_a_leader_waits_for_what_it_sends() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.propose(1, b"a", b"b")
+    cluster.crash(3)
+    cluster.disk(3).lose(2)
+    cluster.start(3)
+    cluster.drops = (AppendEntries, FetchEntries)
+    cluster.advance(15_000)
+    assert [] == messages_of(cluster, RequestSnapshot)
+
+
+def test_leader_takes_no_snapshot() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    assert not cluster[1].on_snapshot_received(2, 1, 9, 1, VOTERS)
+    assert (LEADER, 1) == (cluster[1].role, cluster[1].last_index)

@@ -23,11 +23,12 @@ from quantum.core.raft.messages import (
     RequestPreVote,
     RequestPreVoteReply,
     RequestReadIndex,
+    RequestSnapshot,
     RequestVote,
     RequestVoteReply,
     TimeoutNow,
 )
-from quantum.core.raft.wire import APPEND_ENTRIES, LAST_ENTRY_REPLY, MessageDamaged, decode_message, encode_message
+from quantum.core.raft.wire import APPEND_ENTRIES, REQUEST_SNAPSHOT, MessageDamaged, decode_message, encode_message
 
 U64 = st.integers(0, 2**64 - 1)
 INDEX = st.integers(1, 2**60)
@@ -75,6 +76,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(ReadIndexReply, U64, U64, U64),
     st.builds(FetchEntries, U64, U64, U64),
     st.builds(RequestLastEntry, U64),
+    st.builds(RequestSnapshot, U64),
     st.builds(LastEntryReply, U64, U64, U64, U64, st.booleans(), U64, st.just(MEMBERSHIP_DATA)),
 )
 
@@ -151,6 +153,6 @@ def test_what_no_replica_may_believe_is_refused(message: Message, why: str) -> N
 
 
 def test_kinds_that_are_not_known_are_refused() -> None:
-    for kind in (0, LAST_ENTRY_REPLY + 1, 255):
+    for kind in (0, REQUEST_SNAPSHOT + 1, 255):
         with pytest.raises(MessageDamaged, match=f"kind {kind}"):
             decode_message(bytes([kind]) + bytes(60))
