@@ -106,6 +106,11 @@ class RaftDisk:
         self.flight = Batch(records, fresh_from, last, before)
         return True
 
+    @property
+    def is_busy(self) -> bool:
+        """Something is still to be written, or to be synced."""
+        return self.flight is not None or len(self._waiting) > 0 or self._has_hard_state
+
     def end_batch(self) -> int:
         """The sync returned. Returns the number of the last record that counts as durable."""
         batch = self.flight

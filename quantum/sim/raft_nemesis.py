@@ -55,7 +55,7 @@ WEIGHTS: Final = {
     fault.ROT: 6,
     fault.WIPE: 2,
     fault.REPLACE: 1,
-    fault.MEMBERS: 4,
+    fault.MEMBERS: 10,
     fault.TRANSFER: 3,
     fault.COMPACT: 2,
 }
@@ -91,7 +91,7 @@ def draw_faults(prng: Prng, options: RaftOptions) -> list[FaultEvent]:
 class RaftNemesis:
     """Carries a schedule out."""
 
-    __slots__ = ("_active", "_pick", "_wanted", "_world", "faults")
+    __slots__ = ("_active", "_doom", "_pick", "_wanted", "_world", "faults")
 
     def __init__(self, world: "RaftWorld", faults: list[FaultEvent]) -> None:
         self._world = world
@@ -99,6 +99,7 @@ class RaftNemesis:
         self._active: dict[int, list[tuple[int, int]]] = {}  # what a fault holds: pairs of nodes, or (node, 0)
         self._wanted: Membership | None = None  # what an operator is after
         self._pick = 0
+        self._doom = 0  # effects that a leader still has when it was asked for a change, 0 for all
         for number, event in enumerate(faults):
             world.scheduler.push(event.at_us, FAULT, number)
 
@@ -345,7 +346,7 @@ class RaftNemesis:
     def _rot(self, replica: Replica) -> bool:
         """Damage a batch, or the snapshot, as far as the budget goes."""
         disk = replica.disk
-        if self._draw(4) == 0:
+        if self._draw(3) == 0:
             if disk.snapshot is None or not self._may_be_unsound(replica):
                 return False
             disk.snapshot.is_damaged = True
@@ -414,11 +415,12 @@ class RaftNemesis:
         if current.is_joint():
             return False
         voters, learners = list(current.voters), list(current.learners)
-        for _ in range(1 + self._draw(2)):
+        for _ in range(1 + self._draw(4)):
             self._change(voters, learners)
         if not 2 <= len(voters) <= 7:
             return False
         self._want(Membership(tuple(sorted(voters)), (), tuple(sorted(learners))))
+        self._doom = self._draw(24)
         return True
 
     def _change(self, voters: list[int], learners: list[int]) -> None:
@@ -477,7 +479,10 @@ class RaftNemesis:
                 self._wanted = None
                 world.marks.sometimes("lite.members.changed")
                 return
-            raft.propose_membership(wanted)
+            result = raft.propose_membership(wanted)
+            if result > 0 and 0 < self._doom < 8 and fault.DOOM in world.options.classes:
+                leader.doom = self._doom  # Let it die in the middle of the change.
+            self._doom = 0
             turn(world, leader)
         world.scheduler.push(world.now_us + OPERATOR_US, OPERATOR, 0)
 

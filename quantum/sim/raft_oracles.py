@@ -111,6 +111,7 @@ class RaftOracles:
                     self._check_change(watch, record)
             elif isinstance(record, TruncateRecord):
                 self._check_truncation(watch, record.index)
+                watch.durable_index = -1  # to be looked at anew
                 changes_membership = True
             elif isinstance(record, HardStateRecord):
                 if record.term < image.term or (
@@ -219,7 +220,6 @@ class RaftOracles:
                 f"the snapshot of node {watch.node} has {chain:016x}",
             )
         watch.applied_index = index
-        watch.snapshot_index = max(watch.snapshot_index, index)
 
     # -- after each event ---------------------------------------------------------------------------------------------
 
@@ -246,6 +246,19 @@ class RaftOracles:
                 f"node {watch.node} has {raft.log.base_index}, {applied}, {commit}, {raft.last_index}, and "
                 f"{raft.durable_index} durable",
             )
+        durable = raft.durable_index
+        if durable != watch.durable_index:
+            watch.durable_index = durable
+            held = watch.disk.held
+            if durable > held.last or (
+                durable > held.snapshot_index and held.term_at(durable) != watch.image.term_at(durable)
+            ):
+                broken(
+                    "R12",
+                    f"the disk of node {watch.node} is synced up to {held.last}, entry {durable} of it is of term "
+                    f"{held.term_at(durable)}",
+                    f"it counts on its disk up to entry {durable} of term {watch.image.term_at(durable)}",
+                )
         if raft.last_index != watch.image.last:
             broken(
                 "R16",

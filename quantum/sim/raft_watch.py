@@ -23,13 +23,11 @@ class Watch:
         "image",
         "incarnation",
         "is_vote_doubtful",
-        "last_index",
         "leader_term",
         "matches",
         "node",
         "raft",
         "role",
-        "snapshot_index",
         "term",
         "vote",
     )
@@ -49,8 +47,6 @@ class Watch:
         self.commit_index = recovered.snapshot_index
         self.applied_index = recovered.snapshot_index
         self.durable_index = 0
-        self.last_index = 0
-        self.snapshot_index = recovered.snapshot_index
         self.matches: dict[int, tuple[Progress, int]] = {}
 
 

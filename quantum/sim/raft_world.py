@@ -40,7 +40,7 @@ from quantum.sim.raft_due import (
 )
 from quantum.sim.raft_laws import broken
 from quantum.sim.raft_network import RaftNetwork, exponential
-from quantum.sim.raft_operations import Operation, Operations
+from quantum.sim.raft_operations import WRITE, Operation, Operations
 from quantum.sim.raft_options import RaftOptions
 from quantum.sim.raft_oracles import RaftOracles
 from quantum.sim.raft_replica import Replica
@@ -279,8 +279,10 @@ class RaftWorld:
         self.ask(operation)
 
     def ask(self, operation: Operation) -> None:
-        """A client asks a node: mostly the leader, as clients learn who that is."""
-        replica = self.leader() if operation.target & 3 else None
+        """A client asks a node: writes mostly the leader, as clients learn who that is; reads mostly anybody, because who
+        was deposed unseen would answer them wrongly."""
+        is_to_leader = (operation.target & 3 > 0) == (operation.kind == WRITE)
+        replica = self.leader() if is_to_leader else None
         if replica is None:
             running = [each for each in self.replicas.values() if each.raft is not None]
             if not running:
