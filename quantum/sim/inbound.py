@@ -19,7 +19,18 @@ RECORDED: Final = 2  # PUBREC left at least once
 class Inbound:
     """Of one client."""
 
-    __slots__ = ("_aliases", "_is_resumed", "_limit", "_open", "_promises", "_qos2", "_session", "alias_max")
+    __slots__ = (
+        "_aliases",
+        "_is_resumed",
+        "_last_resent",
+        "_limit",
+        "_open",
+        "_promises",
+        "_qos2",
+        "_seen",
+        "_session",
+        "alias_max",
+    )
 
     def __init__(self, session: Session, limit: int, alias_max: int, promises: Promises) -> None:
         self._session = session
@@ -28,6 +39,8 @@ class Inbound:
         self._open: dict[int, bytes] = {}  # on this connection: QoS 1 and 2 not acknowledged for good → payload
         self._qos2: dict[int, tuple[int, bytes]] = {}  # PUBREL to come: how far, payload
         self._aliases: dict[int, str] = {}
+        self._seen: dict[bytes, tuple[int, int]] = {}  # payload → Packet Identifier, how many came before it
+        self._last_resent = -1  # on this connection
         self._is_resumed = False
         self.alias_max = alias_max
 
@@ -37,6 +50,7 @@ class Inbound:
     def on_connected(self, session_present: bool) -> None:
         """CONNACK."""
         self._is_resumed = session_present
+        self._last_resent = -1
 
     def on_connection_ends(self) -> None:
         """What belongs to the connection is over."""
@@ -50,6 +64,7 @@ class Inbound:
         """The session is gone, and its exchanges with it."""
         self._open = {}
         self._qos2 = {}
+        self._seen = {}
 
     def on_publish(self, packet: Publish) -> bool:
         """A PUBLISH arrived. Whether it is for the application: a QoS 2 message is, once."""
@@ -60,6 +75,7 @@ class Inbound:
         if packet.qos == QOS_0:
             return True
         packet_id = packet.packet_id
+        self._check_resent(packet)
         other = self._open.get(packet_id)
         if other is not None and other != packet.payload:
             self._violate(
@@ -120,6 +136,33 @@ class Inbound:
             self._qos2[packet_id] = (RECORDED, packet.payload)
         else:
             self._open.pop(packet_id, None)
+
+    def _check_resent(self, packet: Publish) -> None:
+        """What is sent again has the Packet Identifier of old, and comes in the order of old. [MQTT-4.4.0-1]"""
+        if packet.retain or self._session.share_group:
+            return
+        message = self._promises.published.get(packet.payload)
+        if message is None or message.retain or message.copies_max > 1:
+            return  # Several messages of the server may have this payload.
+        known = self._seen.get(packet.payload)
+        if known is None:
+            self._seen[packet.payload] = (packet.packet_id, len(self._seen))
+            return
+        if not packet.dup:
+            return  # M2 and ONCE count those.
+        if packet.packet_id != known[0]:
+            self._violate(
+                "M2",
+                f"got {_name(packet)} with Packet Identifier {known[0]}",
+                f"it got it again with Packet Identifier {packet.packet_id}",
+            )
+        elif known[1] < self._last_resent:
+            self._violate(
+                "ORDER",
+                f"got again on this connection what it had got behind {_name(packet)}",
+                "it got that again only then",
+            )
+        self._last_resent = known[1]
 
     def _resolve_alias(self, packet: Publish) -> None:
         """3.3.2.3.4: an alias is of this connection, and within what the client allowed."""

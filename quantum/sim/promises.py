@@ -196,6 +196,11 @@ class Promises:
         elif not clean_start:
             book.sometimes("mqtt.session.resumed")
 
+    def on_unsure(self, session: Session) -> None:
+        """The session that is present may be another one than the client knows."""
+        session.is_loose = True
+        self.book.sometimes("mqtt.session.unsure")
+
     def on_let_go(self, session: Session) -> None:
         """A DISCONNECT left that sets the Session Expiry Interval to 0. 3.14.2.2.2"""
         session.register.on_let_go()

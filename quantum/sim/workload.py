@@ -16,6 +16,7 @@ CONNACK_TIMEOUT_MS: Final = 4_000
 ANSWER_TIMEOUT_MS: Final = 8_000
 PING_MS: Final = 1_000  # of silence, before a quiet client asks whether the server is there
 STALLED_MS: Final = 5_000  # of silence from a server that is asked all the time
+LEAVERS_DELAY_S_MAX: Final = 3
 QUIET_THINK_US: Final = 250_000
 
 # What a client may do; indexes into `action_weights`.
@@ -204,7 +205,9 @@ class Behaviour:
         self._burst_max = burst_max
         self._offline_weight = prng.below(8)
         # Nothing may be owed to a member for ever, and the monitor is there for everything.
-        self.leaves = prng.chance(1, 6) and client.plan.number > 0 and not client.plan.share_group
+        is_witness = client.plan.number == 0 or client.plan.share_group
+        # Its will must have come when the run ends.
+        self.leaves = prng.chance(1, 6) and not is_witness and client.plan.will_delay_s <= LEAVERS_DELAY_S_MAX
         self.is_stalled = False  # in the quiet period, and yet the server does not answer
         self.quiet_ms = 0  # when that began
         self.is_quiet = False

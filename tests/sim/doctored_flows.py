@@ -19,6 +19,19 @@ FLOWS = {
         "M2",
         READY + "p publish t/1 1 a\n p< puback a\n ! s< publish t/1 1 a id=1 dup\n = s< publish t/1 1 a id=1",
     ),
+    "sent again with another Packet Identifier": (
+        "M2",
+        HOLDING
+        + "p publish t/1 1 a\n p< puback a\n s< publish t/1 1 a id=1\n s drop\n s connect\n s< connack present\n"
+        + "! s< publish t/1 1 a id=2 dup\n = s< publish t/1 1 a id=1 dup\n s acks",
+    ),
+    "sent again in another order": (
+        "ORDER",
+        HOLDING
+        + "p publish t/1 1 a\n p< puback a\n p publish t/1 1 b\n p< puback b\n s< publish t/1 1 a id=1\n"
+        + "s< publish t/1 1 b id=2\n s drop\n s connect\n s< connack present\n ! s< publish t/1 1 b id=2 dup\n"
+        + "s< publish t/1 1 a id=1 dup\n = s< publish t/1 1 b id=2 dup\n s acks",
+    ),
     # -- the states of QoS 2: M3 ------------------------------------------------------------------------------------
     "PUBREL before PUBREC": (
         "M3",
