@@ -55,6 +55,7 @@ class Faults:
         "_clients",
         "_count",
         "_hosts",
+        "_is_healed",
         "_network",
         "_peers",
         "_scheduler",
@@ -79,12 +80,15 @@ class Faults:
         self._scheduler = scheduler
         self._active: dict[int, tuple[FaultEvent, Callable[[], None]]] = {}
         self._count = 0
+        self._is_healed = False
         self.budget = Budget(len(hosts), is_strict)
         self.unreached: dict[int, int] = {}  # node → how many faults keep clients away from it
         self.counts: dict[str, int] = {}
 
     def begin(self, event: FaultEvent) -> list[Crash]:
         """The time of a fault has come."""
+        if self._is_healed:
+            return []  # What follows a crash that struck in time.
         kind = event.kind
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if "client" in event.args:
@@ -111,6 +115,7 @@ class Faults:
 
     def heal(self) -> None:
         """Everything that is broken is whole again."""
+        self._is_healed = True
         for number in list(self._active):
             self.end(number)
         for host in self._hosts.values():
