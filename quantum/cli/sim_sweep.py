@@ -9,6 +9,7 @@ from typing import Final, final
 import click
 
 from quantum.cli.sim_run import CLEAN, VIOLATION, scenario_file, show_violation, shrink_to
+from quantum.sim.divergence import find_divergence
 from quantum.sim.marks import MarksWrong, Threshold, crash_matrix, decode_thresholds
 from quantum.sim.report import (
     Report,
@@ -22,7 +23,7 @@ from quantum.sim.report import (
     report_of,
 )
 from quantum.sim.required import required_of
-from quantum.sim.scenario import Outcome, copy_scenario
+from quantum.sim.scenario import Outcome, Scenario, copy_scenario
 from quantum.sim.sweep import HARNESS, SweepPlan, SweepTotal, sweep
 
 BAR_CHARACTERS: Final = 24
@@ -67,6 +68,8 @@ def run(plan: SweepPlan, checks: Checks, shrinks: bool) -> int:
     for seed, outcome in total.failures.items():
         show_violation(seed, outcome, command_of(copy_scenario(plan.base, seed=seed), outcome))
     code = _conclude(report, checks, is_whole=plan.shards == 1)
+    if total.mismatches:
+        _show_divergence(copy_scenario(plan.base, seed=total.mismatches[0].seed), total.hash_seeds)
     if shrinks:
         _shrink_one_of_each_law(plan, total)
     return code
@@ -170,6 +173,16 @@ def _compare(report: Report, checks: Checks) -> int:
     common = sum(1 for seed in report.digests if seed in checks.other.digests)
     click.echo(f"{len(found)} of {common} seeds differ from {checks.other_path}")
     return len(found)
+
+
+def _show_divergence(scenario: Scenario, hash_seeds: tuple[int, int]) -> None:
+    """Where the runs of one seed part, looked for once more."""
+    found = find_divergence(scenario, hash_seeds)
+    if not found.number:
+        click.echo(f"seed {scenario.seed}: no event of its two histories differs, only what is in the trace alone")
+        return
+    click.echo(f"seed {scenario.seed} parts at event {found.number}, hash seeds {hash_seeds[0]} and {hash_seeds[1]}")
+    click.echo(f"  first      {found.first or 'has ended'}\n  second     {found.second or 'has ended'}")
 
 
 def _show_mismatch(seed: int, what: str, first: str, second: str) -> None:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, TypeAlias, final
@@ -131,12 +132,12 @@ class SweepTotal:
 
 def runner_of(profile: str) -> Runner:
     """The function that makes runs of a profile."""
-    return _runner(RUNNERS[profile])
+    return import_runner(RUNNERS[profile])
 
 
 def run_guarded(runner: str, scenario: Scenario, patience_s: int) -> Outcome:
     """One run in this process, whatever comes of it; `runner` is the name of a module."""
-    run = _runner(runner)
+    run = import_runner(runner)
     old_handler = signal.signal(signal.SIGALRM, _on_alarm)
     signal.alarm(patience_s)
     gc.disable()
@@ -199,7 +200,8 @@ def _broken(holds: str, seen: str) -> Outcome:
     return Outcome(HARNESS, (holds, seen), "", {}, {})
 
 
-def _runner(module: str) -> Runner:
+def import_runner(module: str) -> Runner:
+    """The function that makes runs, of a module."""
     run: Runner = importlib.import_module(module).run
     return run
 
@@ -212,9 +214,33 @@ def _begin_child(runner: str) -> None:
 
 def _settle_memory(runner: str) -> None:
     """What is imported is no garbage: the collection behind each run need not look at it again."""
-    _runner(runner)
+    import_runner(runner)
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def _hash_seed(number: int | None) -> Iterator[None]:
+    """For children begun inside. A pool starts them as work comes in; an interpreter inherits the hash seed it reads."""
+    before = os.environ.get("PYTHONHASHSEED")
+    if number is not None:
+        os.environ["PYTHONHASHSEED"] = str(number)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONHASHSEED", None)
+        else:
+            os.environ["PYTHONHASHSEED"] = before
+
+
+@contextmanager
+def child_of(hash_seed: int, runner: str) -> Iterator[ProcessPoolExecutor]:
+    """One fresh interpreter with a hash seed of its own, begun and ready."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_child, (runner,)) as pool:
+        with _hash_seed(hash_seed):
+            pool.submit(os.getpid).result()
+        yield pool
 
 
 @final
@@ -290,17 +316,8 @@ class Replayer:
         )
 
     def _hand_over(self, pool: ProcessPoolExecutor, scenario: Scenario) -> "Future[Outcome]":
-        # A pool starts its children as work comes in, and an interpreter reads its hash seed from what it inherits.
-        before = os.environ.get("PYTHONHASHSEED")
-        if self._hash_seed is not None:
-            os.environ["PYTHONHASHSEED"] = str(self._hash_seed)
-        try:
+        with _hash_seed(self._hash_seed):
             return pool.submit(run_guarded, self.runner, scenario, self._patience_s)
-        finally:
-            if before is None:
-                os.environ.pop("PYTHONHASHSEED", None)
-            else:
-                os.environ["PYTHONHASHSEED"] = before
 
     def _end_pool(self) -> None:
         if self._pool is not None:

@@ -165,6 +165,16 @@ def test_comparison_finds_a_seed_that_was_another_run() -> None:
     assert "1 of 5 seeds differ from there.json" in other.stdout
 
 
+def test_runs_of_one_seed_that_part_are_told_with_the_event_where_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(toy.ACTS_BADLY, "leak")
+    result = called("--seeds", f"{CLEAN}..{CLEAN}", "--twice", 100)
+    assert 1 == result.exit_code
+    assert "law        REPLAY" in result.stdout
+    assert f"seed {CLEAN} parts at event 1, hash seeds " in result.stdout
+    first, second = (line for line in result.stdout.splitlines() if "note" in line)
+    assert first.split()[-1] != second.split()[-1]
+
+
 def test_missed_mark_fails_a_sweep() -> None:
     Path("marks.json").write_text('{"kill": 1, "never": {"count": 1}, "pause": {"per_mille": 1000}}')
     result = called("--seeds", f"{CLEAN}..{CLEAN}", "--require", "marks.json")

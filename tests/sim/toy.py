@@ -23,6 +23,7 @@ from quantum.sim.history import (
     FSYNC_END,
     KILL,
     LEADER,
+    NOTE,
     PACKET,
     ROLE,
     SEND,
@@ -96,6 +97,8 @@ def judge(scenario: Scenario, steps: list[tuple[int, int, int]], history: Histor
     digest = hashlib.blake2b(digest_size=16)
     if os.environ.get(ACTS_BADLY) == "leak":
         digest.update(str(hash("leak")).encode())
+        if history is not None:
+            history.add(0, 0, NOTE, f"hash {hash('leak')}")
     counts = [0] * (scenario.client_count or 0)
     killed = 0
     pauses = 0
