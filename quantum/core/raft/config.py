@@ -17,6 +17,7 @@ class RaftConfig:
     inflight_bytes_max: int = 16_777_216
     uncommitted_bytes_max: int = 67_108_864  # entry data a leader holds without a quorum, before it refuses more
     fetch_entries_max: int = 256  # lost entries asked of a peer at once
+    reads_max: int = 65_536  # under way at one replica, before it refuses more
     idle_after_ms: int = 0  # a leader with nothing to do falls silent after this long; 0 never
 
     def __post_init__(self) -> None:
@@ -25,4 +26,5 @@ class RaftConfig:
         assert self.append_bytes_max > 0
         assert self.append_entries_max > 0
         assert self.inflight_appends_max > 0
+        assert self.reads_max > 0
         assert self.idle_after_ms == 0 or self.idle_after_ms >= self.heartbeat_interval_ms

@@ -108,12 +108,3 @@ class Durability:
         ready = self._ready
         self._ready = []
         return ready
-
-    def forget(self, to: int) -> None:
-        """Drop what waits for a peer whose process is gone."""
-        self._gated = deque([each for each in self._gated if each[1] != to])
-
-    @property
-    def has_output(self) -> bool:
-        """Something is there to take."""
-        return bool(self._records or self._ready)

@@ -87,7 +87,7 @@ def begin_read(raft: "Raft", requester: int, context: int) -> None:
     leadership = raft.leadership
     assert leadership is not None
     raft.wake()
-    if leadership.transferee:
+    if leadership.transferee or len(leadership.reads) >= raft.config.reads_max:
         leadership.reads.done.append((requester, context, 0))
     elif not raft.is_committed_in_own_term():
         leadership.reads.add_early(requester, context)

@@ -152,12 +152,6 @@ class RaftLog:
             found.append(entry)
         return found
 
-    def has_all(self, first: int, last: int) -> bool:
-        """Whether every entry from `first` to `last` is here."""
-        if first < self.first_index or last > self.last_index:
-            return False
-        return not any(first <= index <= last for index in self._lost)
-
     def hint(self, index: int, term: int) -> tuple[int, int]:
         """The last entry at or before `index` whose term is known and not above `term`: where both logs may agree."""
         at = min(index, self.last_index)

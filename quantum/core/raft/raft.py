@@ -59,6 +59,7 @@ from quantum.core.raft.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
+from quantum.core.raft.reads import AskedReads
 from quantum.core.raft.records import HardStateRecord, Record, TruncateRecord
 from quantum.core.raft.recovered import Recovered
 from quantum.core.raft.repair import Repair, answer
@@ -90,8 +91,8 @@ class Raft:
         "now_ms",
         "prng",
         "quorum_deadline_ms",
+        "reads_asked",
         "reads_done",
-        "reads_forwarded",
         "verified_index",
         "votes",
         "applied_index",
@@ -137,7 +138,7 @@ class Raft:
         self.quorum_deadline_ms = 0
         self.is_idle = False  # a follower whose leader fell silent on purpose
         self.reads_done: list[tuple[int, int]] = []
-        self.reads_forwarded: list[int] = []  # contexts asked of the leader
+        self.reads_asked = AskedReads()
         self.repair = Repair(config.fetch_entries_max)
         # The state as of this index or a later one must come from a peer, 0 when the state is here.
         self.snapshot_index_min = recovered.snapshot_index if recovered.is_snapshot_lost else 0
@@ -164,6 +165,8 @@ class Raft:
         if self.doubt_deadline_ms and now_ms >= self.doubt_deadline_ms:
             self.doubt_deadline_ms = 0
             advance_doubt(self)
+        for context in self.reads_asked.take_due(now_ms):
+            self.reads_done.append((context, 0))
         if self.repair.is_due(self.log, now_ms):
             fetch_lost(self)
         if self.is_damaged() and now_ms >= self.snapshot_due_ms:
@@ -256,8 +259,8 @@ class Raft:
         if self.role == LEADER:
             begin_read(self, self.node, context)
             self.drain_leadership()
-        elif self.leader:
-            self.reads_forwarded.append(context)
+        elif self.leader and len(self.reads_asked) < self.config.reads_max:
+            self.reads_asked.add(context, max(1, self.now_ms + self.config.election_timeout_ms))
             self.durability.send(self.leader, RequestReadIndex(self.current_term, context))
         else:
             self.reads_done.append((context, 0))
@@ -373,7 +376,8 @@ class Raft:
         """When `on_clock` must be called, 0 for never."""
         deadline_ms = self.deadline_ms
         snapshot_due_ms = self.snapshot_due_ms if self.is_damaged() else 0
-        for other_ms in (self.doubt_deadline_ms, self.repair.deadline_ms(self.log), snapshot_due_ms):
+        repair_ms = self.repair.deadline_ms(self.log)
+        for other_ms in (self.doubt_deadline_ms, repair_ms, snapshot_due_ms, self.reads_asked.deadline_ms):
             if other_ms and (not deadline_ms or other_ms < deadline_ms):
                 deadline_ms = other_ms
         return deadline_ms
@@ -388,7 +392,8 @@ class Raft:
         return (
             self.membership.is_voter(self.node)
             and not self.doubt.is_vote_doubtful
-            and not self.is_damaged()
+            and not self.log.first_lost
+            and not self.snapshot_index_min
             and self.doubt.may_count_on(self.log.last_term, self.log.last_index)
         )
 
@@ -564,15 +569,13 @@ class Raft:
         """Anybody may refuse. An index counts from the leader that was asked: 1. node 1 is asked  2. node 2 leads, the
         same context is asked of it  3. what node 1 knew comes late, and is older than the second question."""
         is_answer = sender == self.leader and message.term == self.current_term
-        if message.context in self.reads_forwarded and (is_answer or not message.index):
-            self.reads_forwarded.remove(message.context)
+        if (is_answer or not message.index) and self.reads_asked.remove(message.context):
             self.reads_done.append((message.context, message.index))
 
     def fail_reads(self) -> None:
         """Whoever was asked leads no more."""
-        for context in self.reads_forwarded:
+        for context in self.reads_asked.take_all():
             self.reads_done.append((context, 0))
-        self.reads_forwarded = []
 
     def check(self) -> None:
         """What must hold after every input."""

@@ -1,6 +1,7 @@
 """Goal: a read is served at an index that covers every write acknowledged before it was asked for, or refused. Method:
 partitions and late heartbeats. Source: Raft §8, thesis §6.4; FAULTS R13, B27, B52, B53."""
 
+from quantum.core.raft.config import RaftConfig
 from quantum.core.raft.messages import (
     AppendEntriesReply,
     Heartbeat,
@@ -172,3 +173,27 @@ def test_one_round_confirms_many_reads() -> None:
         cluster[1].read_index(context)
     cluster.settle()
     assert [(context, 1) for context in range(5)] == cluster.replicas[1].reads
+
+
+def test_read_whose_question_or_answer_is_lost_is_refused_in_time() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.drops = (ReadIndexReply,)
+    cluster[3].read_index(7)
+    cluster.settle()
+    cluster.advance(950)
+    assert [] == cluster.replicas[3].reads
+    assert 0 < cluster[3].next_deadline_ms() <= cluster.replicas[3].clock_ms + 50
+    cluster.advance(50)
+    assert [(7, 0)] == cluster.replicas[3].reads
+
+
+def test_reads_under_way_are_bounded() -> None:
+    cluster = Cluster(3, config=RaftConfig(reads_max=2))
+    cluster.elect(1)
+    cluster.drops = (RequestReadIndex, Heartbeat)
+    for context in (1, 2, 3):
+        cluster[1].read_index(context)
+        cluster[3].read_index(context)
+    cluster.settle()
+    assert [[(3, 0)], [(3, 0)]] == [cluster.replicas[1].reads, cluster.replicas[3].reads]
