@@ -258,7 +258,7 @@ class Node:
                 router.on_closed()
                 self._reopen()
             router.pump(wants_open=self._wants_open())
-            self._edge.on_peers(self._presence.live_count)
+            self._edge.on_peers(len(self._presence.others))
         storage.flush()
         self._on_applied()
 
@@ -308,7 +308,7 @@ class Node:
         for to, item in self._storage.take_items():
             peers.add(to, item.kind, item.group, item.body)
         for to, body in bodies:
-            for each in self._presence.live if to == EVERYBODY else [to]:
+            for each in self._presence.others if to == EVERYBODY else [to]:
                 peers.add(each, EPHEMERAL, PARTITION, body)
         return peers.take_frames()
 
@@ -344,11 +344,18 @@ class Node:
         if wants_turn or storage.has_work or (len(self._backlog) and not self._is_full()):
             out.deadline_ms = inputs.now_ms
             return
-        times = [self._edge.next_deadline_ms(), storage.next_deadline_ms()]
+        deadline_ms = _earlier(self._edge.next_deadline_ms(), storage.next_deadline_ms())
         if self._state != RECOVERING:
-            times.append(self._router.next_deadline_ms(wants_open=self._wants_open()))
-            times.append(self._presence.next_deadline_ms())
-            times.append(self._stewardship.next_deadline_ms())
+            deadline_ms = _earlier(deadline_ms, self._router.next_deadline_ms(wants_open=self._wants_open()))
+            deadline_ms = _earlier(deadline_ms, self._presence.next_deadline_ms())
+            deadline_ms = _earlier(deadline_ms, self._stewardship.next_deadline_ms())
         if self._state == STOPPING:
-            times.append(self._stop_at_ms)
-        out.deadline_ms = min([time for time in times if time], default=0)
+            deadline_ms = _earlier(deadline_ms, self._stop_at_ms)
+        out.deadline_ms = deadline_ms
+
+
+def _earlier(one_ms: int, other_ms: int) -> int:
+    """The earlier of two times; 0 stands for never."""
+    if one_ms and other_ms:
+        return one_ms if one_ms < other_ms else other_ms
+    return one_ms or other_ms

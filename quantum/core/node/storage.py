@@ -267,9 +267,12 @@ class Storage:
         """When `on_clock` must be called, 0 for never."""
         if not self.is_serving or self.failure:
             return 0
-        times = [group.next_deadline_ms() for group in self.groups.values()]
-        times.append(self._snapshots.next_deadline_ms())
-        return min([time for time in times if time], default=0)
+        next_ms = self._snapshots.next_deadline_ms()
+        for group in self.groups.values():
+            deadline_ms = group.next_deadline_ms()
+            if deadline_ms and (not next_ms or deadline_ms < next_ms):
+                next_ms = deadline_ms
+        return next_ms
 
     # -- serving ----------------------------------------------------------------------------------------------------
 
