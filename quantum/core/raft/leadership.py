@@ -132,7 +132,7 @@ class Leadership:
         moved = False
         if reply.is_accepted:
             moved = progress.on_accepted(reply.index, is_lost=reply.is_lost)
-            if progress.state == SNAPSHOT and not reply.snapshot_index_min and self._has_snapshot(progress):
+            if progress.state == SNAPSHOT and not reply.snapshot_index_min and progress.has_snapshot:
                 progress.snapshot_index_min = 0
                 progress.become_probe()
                 progress.become_replicate()
@@ -140,12 +140,20 @@ class Leadership:
             hint_index, _ = self._log.hint(reply.hint_index, reply.hint_term)
             progress.on_refused(reply.index, hint_index + 1)
         self.send_append(sender, progress, commit_index)
-        if self.transferee == sender and progress.match_index == self._log.last_index:
-            self.outbox.append((sender, TimeoutNow(self.term, self._log.last_index)))
+        if self.transferee == sender:
+            self._finish_transfer(progress)
         return moved
 
-    def _has_snapshot(self, progress: Progress) -> bool:
-        return progress.match_index >= max(progress.snapshot_index_min, self._log.base_index)
+    def begin_transfer(self, to: int, commit_index: int) -> None:
+        """Bring a voter up to the end of the log, then let it campaign."""
+        self.transferee = to
+        progress = self.followers[to]
+        self.send_append(to, progress, commit_index)
+        self._finish_transfer(progress)
+
+    def _finish_transfer(self, progress: Progress) -> None:
+        if progress.match_index == self._log.last_index:
+            self.outbox.append((self.transferee, TimeoutNow(self.term, self._log.last_index)))
 
     def on_heartbeat_reply(self, sender: int, reply: HeartbeatReply, commit_index: int) -> None:
         """A follower confirms that this leader leads."""

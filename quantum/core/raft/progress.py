@@ -60,6 +60,11 @@ class Progress:
         )
 
     @property
+    def has_snapshot(self) -> bool:
+        """It has what it was to get; that the leader's log may begin later by now is another matter."""
+        return self.match_index >= self.snapshot_index_min
+
+    @property
     def is_matched(self) -> bool:
         """It is known that the logs agree up to where the next AppendEntries begins, or something is on its way there."""
         return self.state != PROBE or self.next_index == self.match_index + 1

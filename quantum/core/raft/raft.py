@@ -241,16 +241,11 @@ class Raft:
             return NOT_LEADER
         if leadership.transferee:
             return TRANSFERRING
-        if to == self.node or to not in leadership.followers or to not in self.membership.voters:
+        if to not in leadership.followers or to not in self.membership.voters:
             return NOT_A_VOTER
         self.wake()
-        leadership.transferee = to
         leadership.transfer_deadline_ms = self.now_ms + self.config.election_timeout_ms
-        progress = leadership.followers[to]
-        if progress.match_index == self.log.last_index:
-            leadership.outbox.append((to, TimeoutNow(self.current_term, self.log.last_index)))
-        else:
-            leadership.send_append(to, progress, self.commit_index)
+        leadership.begin_transfer(to, self.commit_index)
         self.drain_leadership()
         return 0
 

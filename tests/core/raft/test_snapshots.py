@@ -180,6 +180,25 @@ def test_two_snapshots_in_a_row() -> None:
     assert [b"0", b"1", b"2", b"3", b"x", b"y"] == cluster.replicas[3].data()
 
 
+def test_snapshot_that_arrives_after_the_leader_compacted_on_is_followed_by_another() -> None:
+    """FAULTS B43, B50: neither waits for the other for ever."""
+    cluster = behind()
+    cluster.holds_snapshots = True
+    cluster.advance(300)
+    cluster.propose(1, b"x")
+    old = cluster.disk(1).snapshots[5]
+    cluster.compact(1, 2)
+    cluster.replicas[1].snapshots_wanted = []
+    assert cluster[3].on_snapshot_received(1, 1, 5, old[0], old[1])
+    cluster.disk(3).snapshots[5] = old
+    cluster.replicas[3].applied = list(old[2])
+    cluster.settle()
+    assert [(3, 6)] == cluster.replicas[1].snapshots_wanted
+    cluster.holds_snapshots = False
+    cluster.settle()
+    assert [b"0", b"1", b"2", b"3", b"x"] == cluster.replicas[3].data()
+
+
 def test_lost_state_comes_from_the_leader_although_the_log_is_whole() -> None:
     cluster = Cluster(3)
     cluster.elect(1)
