@@ -138,7 +138,7 @@ class Replica:
         return "the leader can append nothing now: a transfer is under way, or too much is uncommitted"
 
     def install(self, sender: int, term: int, manifest: Manifest, reader: SnapshotReader) -> bool:
-        """A snapshot of a leader is durable here, its chunks are in `reader`. False where it is not needed.
+        """A snapshot of a peer is durable here, its chunks are in `reader`. False where it is not needed.
 
         Effects of the entries it stands for are never seen here. Raises: SnapshotDamaged, and nothing changed.
         """
@@ -156,7 +156,7 @@ class Replica:
         return True
 
     def on_snapshot_unneeded(self, sender: int, term: int, manifest: Manifest) -> None:
-        """A leader offers what this replica is past already: it did not hear so yet."""
+        """A peer offers what this replica is past already: it did not hear so yet."""
         assert not self.wants_snapshot(manifest.index)
         membership = decode_membership(manifest.membership)
         is_needed = self.raft.on_snapshot_received(sender, term, manifest.index, manifest.term, membership)

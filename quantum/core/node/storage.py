@@ -20,7 +20,6 @@ from quantum.core.prng import Prng
 from quantum.core.raft.config import RaftConfig
 from quantum.core.raft.raft import NOT_LEADER
 from quantum.core.raft.recovered import Recovered
-from quantum.core.raft.role import LEADER
 from quantum.core.snapshot.manifest import SnapshotDamaged
 from quantum.core.state_machine import StateMachine
 from quantum.core.wal.frame import encode_hard_state, encode_snapshot_mark
@@ -302,9 +301,7 @@ class Storage:
         if snapshots.is_idle and not housekeeping.is_wanted:
             return
         for number, peer, manifest in housekeeping.take_wanted():
-            # Only a leader may speak in the name of its term; who leads no more is not asked any more.
-            if self.groups[number].role == LEADER:
-                snapshots.send(number, peer, manifest, self.groups[number].term)
+            snapshots.send(number, peer, manifest, self.groups[number].term)
         for number, peer in snapshots.take_ended():
             self.groups[number].raft.on_snapshot_failed(peer)
         for incoming in snapshots.take_received():
