@@ -7,7 +7,7 @@ could order them. Source: FAULTS §2.4.
 
 from typing import Final, final
 
-from quantum.core.mqtt.packets import NO_EXPIRY, QOS_0, QOS_1, QOS_2, V5, Publish
+from quantum.core.mqtt.packets import NO_EXPIRY, QOS_0, QOS_2, V5, Publish
 from quantum.sim.book import Book
 from quantum.sim.published import Published
 from quantum.sim.registers import OPEN_END
@@ -159,7 +159,7 @@ class DeliveryOracle:
             received.plain_count += 1
         if received.count == 1:
             return
-        if packet.qos == QOS_2 and message.qos == QOS_2:
+        if packet.qos == QOS_2 and message.qos == QOS_2 and message.copies_max == 1:
             book.violate("ONCE", f"{session.client_id} got {message} before", f"it got it again at {book.now_ms} ms")
         elif received.plain_count > message.copies_max:
             law = "M11" if message.is_will else "M5" if QOS_0 in (packet.qos, message.qos) else "M2"
@@ -181,7 +181,7 @@ class DeliveryOracle:
             return
         # A QoS 1 message that is sent again is another one to the broker: its first copy may have come before the
         # subscription, or at QoS 0 while the session was not connected, or have expired.
-        is_resent = message.qos == QOS_1 and message.send_count > 1
+        is_resent = message.copies_max > 1
         is_lasting = packet.qos != QOS_0 and message.expiry_s == NO_EXPIRY
         if not is_resent or (is_lasting and self._stood_at(session, message)):
             self._book.violate(

@@ -21,6 +21,7 @@ class Inbound:
 
     __slots__ = (
         "_aliases",
+        "_doubted",
         "_is_resumed",
         "_last_resent",
         "_limit",
@@ -42,10 +43,15 @@ class Inbound:
         self._seen: dict[bytes, tuple[int, int]] = {}  # payload → Packet Identifier, how many came before it
         self._last_resent = -1  # on this connection
         self._is_resumed = False
+        self._doubted: dict[int, None] = {}
         self.alias_max = alias_max
 
     def __len__(self) -> int:
-        return len(self._qos2)
+        return len(self._qos2) - sum(packet_id in self._qos2 for packet_id in self._doubted)
+
+    def doubt(self) -> None:
+        """The session may be another one: nobody need finish what is open, and it is known all the same."""
+        self._doubted = dict.fromkeys(self._qos2)
 
     def on_connected(self, session_present: bool) -> None:
         """CONNACK."""
@@ -65,6 +71,7 @@ class Inbound:
         self._open = {}
         self._qos2 = {}
         self._seen = {}
+        self._doubted = {}
 
     def on_publish(self, packet: Publish) -> bool:
         """A PUBLISH arrived. Whether it is for the application: a QoS 2 message is, once."""
@@ -98,6 +105,7 @@ class Inbound:
             )
         if packet.qos == QOS_1:
             return True
+        self._doubted.pop(packet_id, None)
         known = self._qos2.get(packet_id)
         if known is not None and (known[1] == packet.payload or self._session.is_loose):
             return False

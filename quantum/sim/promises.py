@@ -113,6 +113,7 @@ class Promises:
         """The same PUBLISH left again, with DUP."""
         message = self.published[key]
         message.send_count += 1
+        message.is_repeatable = message.is_repeatable or self.sessions[message.publisher].is_loose
         message.sends.append(self.book.tick())
         message.sent_again_ms = self.book.now_ms
 
@@ -189,6 +190,8 @@ class Promises:
                 f"the session of {session.client_id} was acknowledged and has not expired",
                 f"CONNACK at {book.now_ms} ms says that it is not present",
             )
+        if session_present and may_have_expired and register.has_strays:
+            session.is_loose = True  # One of them may have begun it anew, after the old one had expired.
         register.on_connected(is_lasting)
         session.is_lasting = is_lasting
         if not session_present:

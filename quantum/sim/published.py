@@ -30,6 +30,7 @@ class Published:
     is_refused: bool = False
     never: tuple[str, str] | None = None  # (law, why): it must not be acted on
     is_will: bool = False
+    is_repeatable: bool = False  # it was sent again to a session that may be another than it was sent to first
 
     def __str__(self) -> str:
         return f"number {self.number} of {self.publisher} on {self.topic_name}"
@@ -42,7 +43,7 @@ class Published:
     @property
     def copies_max(self) -> int:
         """So many messages may come of it: a QoS 1 PUBLISH that is sent again is another one to the server. 4.3.2"""
-        return self.send_count if self.qos == 1 else 1
+        return self.send_count if self.qos == 1 or self.is_repeatable else 1
 
 
 def delete_key(topic_name: str, number: int) -> bytes:

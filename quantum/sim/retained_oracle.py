@@ -7,7 +7,7 @@ nothing was there is known only at the end, when everything that was under way h
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from quantum.core.mqtt.packets import QOS_0, QOS_1
+from quantum.core.mqtt.packets import QOS_0
 from quantum.sim.book import Book
 from quantum.sim.published import Published
 from quantum.sim.registers import ANY, KEEP, OPEN_END, Operation, RegisterCheck
@@ -150,7 +150,7 @@ def _writes(message: Published, value: int, lane: int) -> list[Operation]:
     """One for each time that the server may have acted on it."""
     if message.is_refused:
         return []
-    if message.qos != QOS_1 or len(message.sends) < 2:
+    if message.copies_max == 1:
         end = message.acked_at or OPEN_END
         return [Operation(str(message), ANY, value, message.sent_at, end, lane, is_optional=not message.acked_at)]
     # 4.3.2: what is sent again is another message to the server. The connection before is fenced off. [MQTT-3.1.4-3]

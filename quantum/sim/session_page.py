@@ -65,7 +65,7 @@ class Session:
     is_lasting: bool = False  # it goes on without a connection, and its client has not let go of it
     alive_ms: int = 0  # its connection surely was open in the log then
     never_expires: bool = False
-    is_loose: bool = False  # a CONNECT with Clean Start was left to itself and may still end it, whenever it arrives
+    is_loose: bool = False  # a CONNECT that was left to itself may end it, or may have begun it anew: nobody can tell
     has_left: bool = False  # its client does not come back: nothing reaches it any more
     packet_bytes_max: int = 0  # its Maximum Packet Size; 0 for none
     will_key: bytes = b""  # of its open connection

@@ -26,6 +26,11 @@ class SessionRegister:
         """A CONNECT may find that now."""
         return bool((self._values | self._strays) & value)
 
+    @property
+    def has_strays(self) -> bool:
+        """Some CONNECT may arrive yet, or may have arrived."""
+        return bool(self._strays)
+
     def on_stray(self, is_lasting: bool) -> None:
         """A CONNECT was left to itself."""
         self._strays |= EXISTS if is_lasting else NONE

@@ -75,7 +75,7 @@ class SharedOracle:
         if chosen[0] == session.client_id:
             return
         other = group.members.get(chosen[0])
-        if message.qos == QOS_1 and message.send_count > 1:
+        if message.copies_max > 1:
             return  # It is two messages to the server.
         if chosen[2] == QOS_1 and (other is None or other.incarnation != chosen[1]):
             self._book.sometimes("mqtt.shared.given-again")

@@ -67,6 +67,28 @@ GOOD = {
         "s connect\n s drop\n s connect\n s< connack present"
     ),
     "a session may have expired": "plan s expiry=3\n s connect\n s< connack\n s drop\n wait 4000\n s connect\n s< connack",
+    "a session that expired and was begun anew by an abandoned CONNECT": (
+        "plan s expiry=3\n"
+        + BOTH
+        + "p publish t/1 1 a\n p< puback a\n s drop\n wait 9000\n s connect\n s drop\n s connect\n s< connack present"
+    ),
+    "QoS 2 twice, because its publisher's session may have been begun anew": (
+        BOTH
+        + """p drop
+        p connect clean
+        p drop
+        p connect clean
+        p< connack
+        p publish t/1 2 a
+        s< publish t/1 2 a id=1
+        s< pubrel 1
+        p drop
+        p connect
+        p< connack present
+        s< publish t/1 2 a id=2
+        s< pubrel 2
+        """
+    ),
     "nobody knows when a session expires while clocks jump": (
         "plan s expiry=10\n time uneven\n s connect\n s< connack\n s drop\n wait 60000\n s connect\n s< connack present"
     ),
