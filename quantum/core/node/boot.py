@@ -298,11 +298,25 @@ class Boot:
             if isinstance(frame, (GroupEntry, Repair)):
                 last_index[frame.group] = max(frame.entry.index, last_index.get(frame.group, 0))
 
+    def _look_for_lost_end(self, recovery: Recovery) -> None:
+        """The file behind the last one is made when that is half full: where it is missing, it may have been lost with
+        what was durable in it. Who has peers asks them; who has none knows of nothing that says so."""
+        last = recovery.last
+        if last is None or last.segment + 1 in map(segment_number, self.files):
+            return
+        if (last.offset + last.size) * 2 < self.files[segment_name(last.segment)]:
+            return
+        if any(gathering.is_sole for gathering in self.gathered.values()):
+            return
+        text = f"segment {last.segment + 1} is missing, or was not made yet"
+        self._on_damage(Damage(last.segment + 1, 0, last.sequence + 1, last.sequence + 3, text))
+
     def _end_replay(self) -> None:
         recovery = self._recovery
         assert recovery is not None
         for damage in recovery.end():
             self._on_damage(damage)
+        self._look_for_lost_end(recovery)
         if recovery.torn is not None:
             where: dict[str, str | int] = {"segment": recovery.torn.segment, "offset": recovery.torn.offset}
             self.events.append(Event("torn_tail_cut", 30, None, where))

@@ -131,15 +131,17 @@ class Gathering:
             return Recovered(term, voted_for, replica.applied_index, replica.applied_term, self._membership)
         log = self.log()
         recovered = log.recovered(self._index, self._term, self._membership, is_snapshot_lost=self._is_lost)
-        if log.hard_state is None and not recovered.snapshot_index and not recovered.entries:
-            self._doubt_fresh(recovered)
+        if log.hard_state is None:
+            self._doubt_all(recovered)
         if self._damage and self._is_alone(_latest(recovered)):
             raise LogDamaged(self._damage)
         return recovered
 
-    def _doubt_fresh(self, recovered: Recovered) -> None:
-        """A first voter may have voted and acknowledged from another disk, which was wiped."""
-        if self._identity.node in self._identity.voters:
+    def _doubt_all(self, recovered: Recovered) -> None:
+        """No hard state: the disk is fresh, or its log is gone. A first voter may have voted and acknowledged from another
+        disk, which was wiped; only a number that never took part is beyond doubt."""
+        is_fresh = not recovered.snapshot_index and not recovered.entries
+        if not is_fresh or self._identity.node in self._identity.voters:
             recovered.is_tail_doubtful = recovered.is_vote_doubtful = True
 
 

@@ -203,3 +203,32 @@ def test_a_damaged_manifest_is_replaced_by_a_peers() -> None:
     cluster.kill(a)
     cluster.start(a)
     settled(cluster)
+
+
+def lose_last_segment(cluster: Cluster, number: int) -> None:
+    """The last file with something in it is gone, and the empty one behind it."""
+    files = cluster.members[number].disk.files
+    names = sorted(name for name in files if name.startswith("wal/"))
+    while not any(files[names[-1]]):
+        del files[names.pop()]
+    del files[names[-1]]
+
+
+@pytest.mark.parametrize("rounds", [10, 150])
+def test_a_replica_whose_last_segment_is_gone_does_not_vote_on_what_is_left(rounds: int) -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, b = followers(cluster)
+    filled(cluster, leader, rounds)
+    settled(cluster)
+    cluster.cut = {(x, b) for x in cluster.numbers} | {(b, x) for x in cluster.numbers}
+    filled(cluster, leader, 2, 1000)
+    for number in cluster.numbers:
+        cluster.kill(number)
+    cluster.cut = set()
+    lose_last_segment(cluster, a)
+    cluster.start(a)
+    cluster.start(b)
+    cluster.pass_time(10_000)
+    assert 0 == cluster.leader()
+    cluster.start(leader)
+    settled(cluster)
