@@ -22,7 +22,20 @@ from quantum.core.raft.recovered import Recovered
 from quantum.core.wal.damage import Damage
 from quantum.core.wal.frame import Frame, GroupEntry, HardState, Note, Repair, SnapshotMark, Truncate
 
+_Key = tuple[int, int, int, int]
 _UNKNOWN: Final = -1
+_NO_DAMAGE: Final = (0, 0, 0, 0)
+
+
+@final
+class _Joint:
+    """An entry behind damage that does not prove what stands in front of it."""
+
+    __slots__ = ("damages", "index")
+
+    def __init__(self, index: int, damages: list[_Key]) -> None:
+        self.index = index
+        self.damages = damages  # those that no later life knows of yet
 
 
 @final
@@ -30,14 +43,15 @@ class GroupLog:
     """One group while its log is read. Entries below `floor`, the index of its newest snapshot, are not kept."""
 
     __slots__ = (
+        "_breaking",
         "_entries",
         "_floor",
         "_has_gap",
-        "_is_broken",
         "_is_vote_lost",
         "_joints",
         "_last",
         "_mark",
+        "_repaired",
         "_restart_index",
         "_unsettled",
         "group",
@@ -52,11 +66,12 @@ class GroupLog:
         self._floor = floor
         self._entries: dict[int, Entry] = {}  # what is known
         self._last = _UNKNOWN  # the last index the log is known to have had
-        self._is_broken = False  # batches were lost since the last entry
-        self._joints: list[int] = []  # entries behind damage that what stands in front of them is not proved by
+        self._breaking: list[_Key] = []  # what was lost since the last entry
+        self._joints: list[_Joint] = []  # ascending
         self._has_gap = False  # entries are missing where no damage was found
         self._is_vote_lost = False
-        self._unsettled: dict[tuple[int, int, int, int], bool] = {}  # damage → noted
+        self._repaired = (0, 0)  # the first and the last of entries that came back one behind the other
+        self._unsettled: dict[_Key, bool] = {}  # damage → noted
         self._mark: SnapshotMark | None = None
         self._restart_index = 0  # of the snapshot of a peer behind which the log began anew
 
@@ -65,9 +80,10 @@ class GroupLog:
     def on_damage(self, damage: Damage) -> None:
         """The log is damaged here."""
         self.has_damage = True
-        self._unsettled[_key(damage.note())] = False
+        key = _key(damage.note())
+        self._unsettled[key] = False
         if damage.lost_count > 0:
-            self._is_broken = True
+            self._breaking.append(key)
         if damage.lost_count > 1:
             self._is_vote_lost = True
 
@@ -85,12 +101,13 @@ class GroupLog:
             self._repair(frame.entry)
         elif isinstance(frame, SnapshotMark):
             self._on_snapshot(frame)
-        elif isinstance(frame, Note) and _key(frame) in self._unsettled:
-            self._unsettled[_key(frame)] = True
+        else:
+            assert isinstance(frame, Note)
+            self._on_note(_key(frame))
 
     def _on_entry(self, entry: Entry) -> None:
         index = entry.index
-        if self._is_broken or index != self._last + 1:
+        if self._breaking or index != self._last + 1:
             self._join(index, entry.term)
         if index >= self._floor:
             self._entries[index] = entry
@@ -99,35 +116,68 @@ class GroupLog:
     def _join(self, index: int, term: int) -> None:
         """An entry that does not simply follow."""
         self._cut(index)
-        if self._last not in (_UNKNOWN, index - 1) and not self._is_broken:
+        if self._last not in (_UNKNOWN, index - 1) and not self._breaking:
             self._has_gap = True
-            self._is_broken = True
-        if self._is_broken:
-            before = self._entries.get(index - 1)
-            if before is None or before.term != term:
-                self._entries.pop(index - 1, None)
-                self._joints.append(index)
-        self._is_broken = False
+            self._breaking.append(_NO_DAMAGE)
+        if self._breaking:
+            if not self._is_proved(index, term):
+                self._joints.append(_Joint(index, self._breaking))
+            self._breaking = []
 
     def _reach(self, index: int) -> None:
         """The log went at least up to `index`."""
-        if self._last == _UNKNOWN or (self._last < index and self._is_broken):
+        if self._last == _UNKNOWN or (self._last < index and self._breaking):
             self._last = index
 
     def _repair(self, entry: Entry) -> None:
-        if self._floor <= entry.index <= self._last:
-            self._entries[entry.index] = entry
-        if self._joints and self._joints[-1] == entry.index + 1:
-            self._joints.pop()  # It closes the hole, and is recorded only when the whole of it is proved.
+        """Entries come back ascending, and only when the whole hole is proved: by a life that knew all of the damage, or
+        by one that read something else in front of the hole, where more is damaged now."""
+        index = entry.index
+        if self._floor <= index <= self._last:
+            self._entries[index] = entry
+        at = 0
+        while at < len(self._joints) and self._joints[at].index <= index:
+            at += 1
+        if index != self._repaired[1] + 1:
+            self._repaired = (index, index)
+        self._repaired = (self._repaired[0], index)
+        if at == len(self._joints) or self._joints[at].index != index + 1:
+            return
+        joint = self._joints.pop(at)
+        first = self._repaired[0]
+        opening = self._entries.get(first)
+        if not joint.damages or opening is None or first == self._floor:
+            return
+        if not self._is_proved(first, opening.term):
+            self._joints.insert(at, _Joint(first, joint.damages))
+
+    def _is_proved(self, index: int, term: int) -> bool:
+        """Whether an entry proves what stands in front of it. What does not fit is lost then."""
+        before = self._entries.get(index - 1)
+        if before is not None and before.term == term:
+            return True
+        self._entries.pop(index - 1, None)
+        return False
 
     def _cut(self, index: int) -> None:
         """Entries from `index` on are gone."""
         while self._last >= index:
             self._entries.pop(self._last, None)
             self._last -= 1
-        while self._joints and self._joints[-1] >= index:
-            self._joints.pop()
-            self._is_broken = True  # The hole went, what stands in front of it is as unproved as before.
+        while self._joints and self._joints[-1].index >= index:
+            # The hole went with it. A life that knew of it proved what stands in front, an earlier one did not.
+            self._breaking += self._joints.pop().damages
+
+    def _on_note(self, key: _Key) -> None:
+        """A life began that knows of a damage: with the log as it was read up to here. What it says it says of that."""
+        if key in self._unsettled:
+            self._unsettled[key] = True
+        for joint in self._joints:
+            joint.damages = [each for each in joint.damages if each != key]
+        if key in self._breaking:
+            self._breaking = [each for each in self._breaking if each != key]
+            while not self._breaking and self._last > self._floor and self._last not in self._entries:
+                self._last -= 1
 
     def _on_hard_state(self, state: HardState) -> None:
         self.hard_state = state
@@ -149,7 +199,7 @@ class GroupLog:
             self._last = index
             self._restart_index = index
         elif at is None and self.has_damage:
-            self._is_broken = True  # Either of the two; the next entry tells.
+            self._breaking.append(_NO_DAMAGE)  # Either of the two; the next entry tells.
 
     # -- the result -------------------------------------------------------------------------------------------------
 
@@ -222,5 +272,5 @@ def hard_state_of(group: int, recovered: Recovered) -> HardState:
     )
 
 
-def _key(note: Note) -> tuple[int, int, int, int]:
+def _key(note: Note) -> _Key:
     return note.segment, note.offset, note.first_lost, note.next_valid

@@ -136,7 +136,7 @@ def test_harmless_damage_still_makes_the_tail_doubtful_and_loses_nothing() -> No
 
 
 def test_a_repair_fills_its_hole_and_changes_nothing_behind() -> None:
-    hole: list[Frame | Damage] = [*entries(1, 2), DAMAGE, HardState(1, 2, 0), *entries(5, 6, 2)]
+    hole: list[Frame | Damage] = [*entries(1, 2), DAMAGE, HardState(1, 2, 0), *entries(5, 6, 2), DAMAGE.note()]
     assert [1, 1, 0, 0, 2, 2] == shape(recovered(*hole))
     repairs = [Repair(1, Entry(3, 2, COMMAND, b"3")), Repair(1, Entry(4, 2, COMMAND, b"4"))]
     found = recovered(*hole, *repairs)
@@ -146,9 +146,24 @@ def test_a_repair_fills_its_hole_and_changes_nothing_behind() -> None:
 
 
 def test_a_repair_replaces_what_a_lost_truncation_left() -> None:
-    hole: list[Frame | Damage] = [*entries(1, 6), DAMAGE, HardState(1, 2, 0), entry(5, 2)]
+    hole: list[Frame | Damage] = [*entries(1, 6), DAMAGE, HardState(1, 2, 0), entry(5, 2), DAMAGE.note()]
     repairs = [Repair(1, Entry(index, 2, COMMAND, b"")) for index in (3, 4)]
     assert [1, 1, 2, 2, 2] == shape(recovered(*hole, *repairs))
+
+
+def test_a_repair_in_front_of_which_more_is_damaged_now_leaves_the_proof_to_a_peer() -> None:
+    hole: list[Frame | Damage] = [*entries(1, 6), DAMAGE_OF_TWO, HardState(1, 2, 0), entry(5, 2), DAMAGE.note()]
+    repairs = [Repair(1, Entry(index, 2, COMMAND, b"")) for index in (3, 4)]
+    assert [1, 0, 2, 2, 2] == shape(recovered(*hole, *repairs))
+
+
+def test_what_a_later_life_says_is_said_of_the_log_that_it_read() -> None:
+    end: list[Frame | Damage] = [*entries(1, 3), DAMAGE, DAMAGE.note(), HardState(1, 2, 0)]
+    assert [1, 1, 1, 2] == shape(recovered(*end, entry(4, 2)))
+    assert [1, 2] == shape(recovered(*end, Truncate(1, 2), entry(2, 2)))
+    hole: list[Frame | Damage] = [*entries(1, 2), DAMAGE, HardState(1, 2, 0), *entries(4, 5, 2)]
+    assert [1, 0, 3] == shape(recovered(*hole, HardState(1, 3, 0), Truncate(1, 3), entry(3, 3)))
+    assert [1, 1, 3] == shape(recovered(*hole, DAMAGE.note(), HardState(1, 3, 0), Truncate(1, 3), entry(3, 3)))
 
 
 def test_entries_in_the_snapshot_are_not_kept() -> None:
@@ -301,3 +316,104 @@ def test_one_damaged_run_of_batches_costs_nothing_that_is_not_known(seed: int) -
             if not found.is_vote_doubtful:
                 assert (follower.term, follower.vote) == (found.current_term, found.voted_for), at
             assert count > 1 or not found.is_vote_doubtful
+
+
+def start_again(follower: Follower, note: Note, found: list[Entry]) -> None:
+    """A replica starts with what was found and gets the log it had back from a leader: what contradicts it is truncated,
+    what is lost is repaired once the entry behind it fits, and what is missing at the end is appended."""
+    truth = follower.log
+    state = HardState(1, follower.term, follower.vote, is_tail_doubtful=True)
+    batch: list[Frame] = [note, state]
+    hole = -1  # where the hole begins that was not closed yet
+    at = 0
+    while at < min(len(found), len(truth)) and (found[at].kind == LOST or found[at] == truth[at]):
+        if found[at].kind == LOST:
+            hole = at if hole < 0 else hole
+        elif hole >= 0:
+            batch += [Repair(1, each) for each in truth[hole:at]]
+            hole = -1
+        at += 1
+    if at == len(truth) and hole < 0:
+        follower.log = [*truth, *found[at:]]  # A leader does not contradict what is behind its own log.
+    else:
+        at = hole if hole >= 0 else at
+        if at < len(found):
+            batch.append(Truncate(1, at + 1))
+        batch += [GroupEntry(1, each) for each in truth[at:]]
+    follower.batches += [batch, [state, HardState(1, follower.term, follower.vote)]]
+    follower.batches.append([HardState(1, follower.term, follower.vote)])
+
+
+def read_without(batches: list[list[Frame]], *lost: int) -> tuple[Recovered, list[Damage]]:
+    """What is recovered when these batches are damaged; neighbours are one damage."""
+    items: list[Frame | Damage] = []
+    damages: list[Damage] = []
+    for number, batch in enumerate(batches):
+        if number not in lost:
+            items += batch
+        elif number - 1 in lost:
+            damages[-1].next_valid = number + 1
+        else:
+            damages.append(Damage(1, number, number, number + 1, ""))
+            items.append(damages[-1])
+    return read(items).recovered(0, 0, VOTERS, is_snapshot_lost=False), damages
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_second_damage_in_a_later_life_costs_nothing_that_is_not_known(seed: int) -> None:
+    prng = Prng(seed)
+    follower = Follower(prng)
+    for _ in range(15):
+        follower.step()
+    follower.close()
+    first = prng.below(len(follower.batches))
+    found, damages = read_without(follower.batches, first)
+    if found.is_vote_doubtful:
+        return
+    start_again(follower, damages[0].note(), found.entries)
+    assert follower.log == read_without(follower.batches, first)[0].entries
+    for _ in range(10):
+        follower.step()
+    follower.close()
+    truth = follower.log
+    settled, _ = read_without(follower.batches, first)
+    assert truth == settled.entries
+    assert not settled.is_tail_doubtful
+    for second in range(len(follower.batches)):
+        recovered, _ = read_without(follower.batches, first, second)
+        if second != first:
+            assert recovered.is_tail_doubtful
+        if recovered.entries and recovered.entries[-1] in truth:
+            whole_again = healed(recovered.entries, truth)
+            assert truth[: len(whole_again)] == whole_again, second
+        if not recovered.is_vote_doubtful:
+            assert (follower.term, follower.vote) == (recovered.current_term, recovered.voted_for), second
+
+
+def test_no_order_of_frames_breaks_the_reading() -> None:
+    prng = Prng(17)
+    for _ in range(2000):
+        floor = prng.below(6)
+        log = GroupLog(1, floor)
+        for _ in range(prng.below(25)):
+            index, term = 1 + prng.below(12), 1 + prng.below(4)
+            frame: list[Frame | Damage] = [
+                entry(index, term),
+                entry(index + 1, term),
+                Truncate(1, index),
+                Repair(1, Entry(index, term, COMMAND, b"r")),
+                HardState(1, term, 1, is_tail_doubtful=prng.chance(1, 2)),
+                SnapshotMark(1, index, term, bytes(32), encode_membership(VOTERS)),
+                Damage(1, 0, 1, 1 + prng.below(4), ""),
+                Note(1, 0, 1, 1 + prng.below(4)),
+            ]
+            chosen = frame[prng.below(len(frame))]
+            if isinstance(chosen, Damage):
+                log.on_damage(chosen)
+            else:
+                log.on_frame(chosen)
+        found = log.recovered(floor, prng.below(4), VOTERS, is_snapshot_lost=prng.chance(1, 4))
+        first = found.snapshot_index + 1
+        assert list(range(first, first + len(found.entries))) == [each.index for each in found.entries]
+        assert not found.entries or found.entries[-1].kind != LOST
+        assert found.current_term >= max([found.snapshot_term, *shape(found)])

@@ -158,14 +158,13 @@ def test_a_shortened_segment_is_reported_wherever_it_is_cut() -> None:
 
 def test_the_log_goes_on_behind_damage_and_the_damage_is_noted() -> None:
     medium = written()
-    truth = Reading(medium.image).data
     for number, data in medium.image.items():
         for at in range(0, len(data.rstrip(b"\0")), 11):
             image = turned(medium.image, number, at, 0x04)
             first = Reading(image)
             recovered = replayed(image)
             again = Medium.restarted(SEGMENT_BYTES, image)
-            again.index = len(truth)
+            again.index = recovered.entries[-1].index
             state = hard_state_of(1, recovered)
             again.writer.add_hard_state(encode_hard_state(state), 1, 1)
             again.append(b"x" * 40)
