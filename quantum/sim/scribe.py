@@ -24,7 +24,6 @@ _ITEM_NAMES: Final = (
     "raft",
     "forward",
     "forward-state",
-    "open-edge",
     "ephemeral",
     "snapshot-offer",
     "snapshot-want",
