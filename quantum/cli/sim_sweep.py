@@ -22,7 +22,7 @@ from quantum.sim.report import (
     percentile,
     report_of,
 )
-from quantum.sim.required import required_of
+from quantum.sim.required import cases_of, required_of
 from quantum.sim.scenario import Outcome, Scenario, copy_scenario
 from quantum.sim.sweep import HARNESS, SweepPlan, SweepTotal, sweep
 
@@ -191,11 +191,12 @@ def _show_mismatch(seed: int, what: str, first: str, second: str) -> None:
 
 def show_coverage(report: Report) -> None:
     """What the runs met: shares of runs, the crash matrix, percentiles."""
-    shares = {name: runs for name, runs in report.mark_runs.items() if name.startswith("run.")}
-    if shares:
-        click.echo("share of runs that met")
-        for name in sorted(shares):
-            click.echo(f"  {name.removeprefix('run.'):<32} {100 * shares[name] / report.count:5.1f} %")
+    cases = cases_of(report.profile)
+    if cases and report.count:
+        click.echo("share of runs in which it happened, and what is asked of 300 runs or more")
+        for case in cases:
+            share = 100 * report.mark_runs.get(case.mark, 0) / report.count
+            click.echo(f"  {case.name:<42} {share:5.1f} %  {case.per_mille / 10:5.1f} %")
     for line in crash_matrix(report.mark_counts):
         click.echo(line)
     for name, values in report.samples.items():

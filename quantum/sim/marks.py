@@ -11,15 +11,10 @@ from typing import Any, Final, final
 
 NAME_BYTES_MAX: Final = 120
 
-# What every campaign on several nodes is asked about, as the share of runs that met it; see also `crash_cell`.
+# What more than one world marks; see also `crash_cell`.
 LEADER_CHANGE: Final = "run.leader-change"  # a second leader was elected
 SNAPSHOT_INSTALL: Final = "run.snapshot-install"  # a peer's snapshot replaced a log
 UNSYNCED_LOSS: Final = "run.unsynced-loss"  # a power loss took bytes that were not synced
-TAKEOVER: Final = "run.takeover"  # a client took over its own open connection
-QOS2_CUT_SENT: Final = "run.qos2-cut.publish-sent"  # a connection ended between PUBLISH and PUBREC,
-QOS2_CUT_RECEIVED: Final = "run.qos2-cut.pubrec-received"  # between PUBREC and PUBREL,
-QOS2_CUT_RELEASED: Final = "run.qos2-cut.pubrel-sent"  # between PUBREL and PUBCOMP,
-QOS2_CUT_COMPLETED: Final = "run.qos2-cut.pubcomp-sent"  # after PUBCOMP, before the other side had it
 CRASH_KINDS: Final = ("kill", "power")
 CRASH_ROLES: Final = ("leader", "follower", "pre-candidate", "candidate", "learner", "recovering")
 

@@ -20,7 +20,7 @@ from quantum.sim.farewells import Farewells
 from quantum.sim.faults import REFUSAL_RESTART_US, Crash, Faults
 from quantum.sim.host import BY_KILL, Host
 from quantum.sim.laws import Laws
-from quantum.sim.marks import Marks
+from quantum.sim.marks import UNSYNCED_LOSS, Marks
 from quantum.sim.network import Network, NetworkOptions
 from quantum.sim.peer_network import PeerFrame, PeerNetwork, PeerOptions
 from quantum.sim.promises import Promises
@@ -403,10 +403,11 @@ class World:
         unsynced = host.disk.unsynced_count
         lost = host.disk.lost_sector_count
         host.end(crash.model)
+        lost = host.disk.lost_sector_count - lost
+        self.marks.sometimes_if(lost > 0, UNSYNCED_LOSS)
         if self.scribe is not None and crash.model == BY_KILL:
             self.scribe.on_kill(host.number, "killed")
         elif self.scribe is not None:
-            lost = host.disk.lost_sector_count - lost
             self.scribe.on_power(host.number, POWER_MODELS[crash.model], unsynced, lost)
         host.start_at(now_us + crash.restart_us)
         if crash.again is not None:

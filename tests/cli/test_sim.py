@@ -12,8 +12,8 @@ from quantum.cli import sim_sweep
 from quantum.cli.sim import sim
 from quantum.sim import required
 from quantum.sim import sweep as sweeping
-from quantum.sim.marks import Threshold
 from quantum.sim.report import decode_report
+from quantum.sim.required import Case
 from quantum.sim.scenario import LITE, Outcome, Scenario, decode_scenario, encode_scenario
 from quantum.sim.sweep import SweepTotal
 from quantum.sim.token import encode_token, token_of
@@ -183,12 +183,15 @@ def test_missed_mark_fails_a_sweep() -> None:
 
 
 def test_thresholds_of_the_profile_hold_for_large_sweeps_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(required._REQUIRED, LITE, (Threshold("never"),))  # type: ignore[misc]
-    assert 0 == called("--seeds", f"{CLEAN}..{CLEAN}").exit_code
+    monkeypatch.setitem(required._CASES, LITE, (Case("what never happens", "never", 100), Case("kill", "kill", 0)))  # type: ignore[misc]
+    small = called("--seeds", f"{CLEAN}..{CLEAN}")
+    assert 0 == small.exit_code
+    assert "what never happens                           0.0 %   10.0 %" in small.stdout
     monkeypatch.setattr(required, "RUNS_MIN", 1)
     result = called("--seeds", f"{CLEAN}..{CLEAN}")
     assert 1 == result.exit_code
-    assert "thresholds: 0 of 1 met" in result.stdout
+    assert "thresholds: 1 of 2 met" in result.stdout
+    assert "not met: never" in result.stdout
 
 
 def test_progress_says_how_far_how_fast_and_how_long() -> None:
