@@ -480,7 +480,6 @@ class Client:
         if packet.session_present and may_have_expired and self._has_stray:
             # The session may be one that the stray CONNECT began, when the one before had expired.
             promises.on_unsure(self.session)
-            self._outbound.forget()
             self._inbound.doubt()
         self._has_stray = False
         self._inbound.on_connected(packet.session_present)
