@@ -11,6 +11,7 @@ from quantum.core.raft.messages import Message
 from quantum.core.raft.raft import NOT_LEADER, Raft
 from quantum.sim.marks import SNAPSHOT_INSTALL
 from quantum.sim.raft_due import (
+    FAULT,
     MESSAGE,
     SNAPSHOT_ARRIVED,
     SNAPSHOT_LATE,
@@ -202,6 +203,8 @@ def write(world: "RaftWorld", replica: Replica) -> None:
         options = world.options
         delay_us = options.sync_us_min + exponential(replica.wait_us.u64(), options.sync_us_mean) + replica.slow_us
         world.scheduler.push(world.now_us + delay_us, SYNCED, replica.node, replica.incarnation)
+        if replica.node in world.armed:
+            world.scheduler.push(world.now_us, FAULT, world.armed.pop(replica.node))
         if world.story is not None:
             world.story.on_write(world.now_us, replica)
 

@@ -84,6 +84,8 @@ def draw_faults(prng: Prng, options: RaftOptions) -> list[FaultEvent]:
         args = {"pick": prng.u64() >> 1}
         if prng.chance(1, 3):
             args["leader"] = 1
+        if prng.chance(1, 2) and kind in (fault.KILL, fault.POWER):
+            args["armed"] = 1
         faults.append(FaultEvent(at_us, kind, duration_us, nodes, args))
 
 
@@ -91,13 +93,14 @@ def draw_faults(prng: Prng, options: RaftOptions) -> list[FaultEvent]:
 class RaftNemesis:
     """Carries a schedule out."""
 
-    __slots__ = ("_active", "_doom", "_pick", "_wanted", "_world", "faults")
+    __slots__ = ("_active", "_doom", "_pick", "_waiting", "_wanted", "_world", "faults")
 
     def __init__(self, world: "RaftWorld", faults: list[FaultEvent]) -> None:
         self._world = world
         self.faults = faults
         self._active: dict[int, list[tuple[int, int]]] = {}  # what a fault holds: pairs of nodes, or (node, 0)
         self._wanted: Membership | None = None  # what an operator is after
+        self._waiting: dict[int, int] = {}  # armed faults, and the nodes they wait for
         self._pick = 0
         self._doom = 0  # effects that a leader still has when it was asked for a change, 0 for all
         for number, event in enumerate(faults):
@@ -113,6 +116,13 @@ class RaftNemesis:
             return
         self._pick = event.args.get("pick", 0)
         nodes = self._nodes(event)
+        if number in self._waiting:
+            nodes = [self._waiting.pop(number)]
+        elif nodes and event.args.get("armed", 0) and world.replicas[nodes[0]].disk.flight is None:
+            # It strikes when this node writes something next: what is not synced is what can be lost. F41
+            self._waiting[number] = nodes[0]
+            world.armed[nodes[0]] = number
+            return
         if not nodes:
             return
         if world.story is not None:

@@ -64,6 +64,7 @@ class RaftWorld:
         "_instant_count",
         "_instant_us",
         "_root",
+        "armed",
         "client_prngs",
         "disks",
         "event_count",
@@ -103,6 +104,7 @@ class RaftWorld:
         self.op_counts = [0] * options.client_count
         self.has_clients = True
         self.nemesis: RaftNemesis | None = None
+        self.armed: dict[int, int] = {}  # nodes whose next write a fault waits for, and the number of the fault
         self.event_count = 0
         self._instant_us = -1
         self._instant_count = 0
