@@ -121,6 +121,18 @@ class Replica:
             return "this node does not lead"
         return f"node {to} is no voter other than this one" if outcome else ""
 
+    def step_aside(self) -> None:
+        """Hand a leader's office to the voter that is furthest, if there is one."""
+        leadership = self.raft.leadership
+        if leadership is None:
+            return
+        best, best_index = 0, -1
+        for node, progress in leadership.followers.items():
+            if node in self.raft.membership.voters and progress.match_index > best_index:
+                best, best_index = node, progress.match_index
+        if best:
+            self.raft.transfer_leadership(best)
+
     def change_membership(self, voters: tuple[int, ...], learners: tuple[int, ...]) -> str:
         """Have these take part; why that cannot be, "" when it is under way."""
         raft = self.raft
@@ -276,6 +288,8 @@ class Replica:
         """Whether a snapshot at `index` would bring this replica further."""
         raft = self._raft
         if raft is None:
+            return False
+        if raft.doubt.is_vote_doubtful or raft.role == LEADER:
             return False
         return index >= raft.snapshot_index_min if raft.snapshot_index_min else index > raft.commit_index
 

@@ -52,6 +52,7 @@ class Node:
         "_backlog",
         "_config",
         "_edge",
+        "_is_leaving",
         "_is_started",
         "_now_ms",
         "_partition",
@@ -94,6 +95,7 @@ class Node:
         self._backlog = Backlog()
         self._state = RECOVERING
         self._is_started = False
+        self._is_leaving = False  # connections were told that the node stops
         self._stop_at_ms = 0  # when waiting for the last answers ends
         self._now_ms = 0
         self._wall_ms = 0
@@ -135,8 +137,7 @@ class Node:
             self._on_applied()
             self._on_connections(inputs)
             if inputs.stopping and self._state < STOPPING:
-                self._state = STOPPING
-                self._stop_at_ms = inputs.now_ms + STOP_WAIT_MS
+                self._begin_stop()
             self._advance()
         wants_turn = self._finish(out)
         if self._answer_admin(inputs, out):
@@ -265,13 +266,29 @@ class Node:
     def _wants_open(self) -> bool:
         return self._state == OPENING and self._presence.is_member
 
+    def _begin_stop(self) -> None:
+        if self._storage.is_serving:
+            self._storage.groups[PARTITION].step_aside()
+        self._state = STOPPING
+        self._stop_at_ms = self._now_ms + STOP_WAIT_MS
+
     def _stop(self) -> None:
-        """What was received is made durable and answered, then everybody is told."""
-        is_quiet = not (self._storage.pending_bytes or len(self._backlog) or len(self._router.pending))
-        if is_quiet or self._now_ms >= self._stop_at_ms:
+        """What was received is made durable and answered, then everybody is told. In a cluster the edge closes too: the
+        others need not find out; a sole node's sessions end when it opens its edge again."""
+        router = self._router
+        is_late = self._now_ms >= self._stop_at_ms
+        is_quiet = not (self._storage.pending_bytes or len(self._backlog) or len(router.pending))
+        if self._is_leaving:
+            if is_late or not router.is_open:
+                self._state = STOPPED
+        elif is_quiet or is_late:
+            self._is_leaving = True
             self._edge.on_stopping(SHUTTING_DOWN)
-            self._edge.take_batch()  # sessions end in the log when the node opens its edge again
-            self._state = STOPPED
+            self._edge.take_batch()
+            if is_late or not router.is_open or not self._presence.others:
+                self._state = STOPPED
+            else:
+                router.submit_close()
 
     def _fail(self) -> None:
         """The disk cannot be trusted: nothing more is acknowledged by this process (FAULTS W7)."""

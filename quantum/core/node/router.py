@@ -9,7 +9,7 @@ from collections import deque
 from struct import Struct, error
 from typing import Final, final
 
-from quantum.core.broker.commands import Command, Entry, OpenEdge, decode_entry, encode_entry, stamped
+from quantum.core.broker.commands import CloseEdge, Command, Entry, OpenEdge, decode_entry, encode_entry, stamped
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
 from quantum.core.edge.pending import Batch, Pending, Unapplied
@@ -103,6 +103,12 @@ class Router:
             self._progress_ms = self._now_ms
         self._unsent.append(unapplied)
         self._unsent_bytes += len(unapplied.data)
+
+    def submit_close(self) -> None:
+        """Close this node's edge: as if all its connections were cut."""
+        batch = Batch()
+        batch.add(CloseEdge(self._node, self.pending.incarnation), None)
+        self.submit(batch)
 
     def on_applied(self, effects: Effects) -> Batch | None:
         """The batch that an applied entry answers, if it is one of this edge."""

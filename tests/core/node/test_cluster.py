@@ -1,7 +1,18 @@
 """Goal: any node serves any client, and a cluster goes on without its leader. Method: three nodes whose frames are passed
 by hand, clients at different nodes."""
 
-from quantum.core.mqtt.packets import Connack, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe, Subscription
+from quantum.core.mqtt.packets import (
+    Connack,
+    Disconnect,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Subscription,
+)
 from tests.core.node.cluster import Cluster
 
 
@@ -142,3 +153,33 @@ def test_a_client_waits_for_connack_until_there_is_a_leader() -> None:
     cluster.pass_time(4_000)
     assert [Connack] == [type(packet) for packet in cluster.take(a, conn_id)]
     assert b
+
+
+def test_a_node_that_stops_hands_over_and_ends_its_connections_in_the_log() -> None:
+    cluster = Cluster()
+    leader, a, _ = others(cluster)
+    client, _ = cluster.connected(leader, "c")
+    watcher = subscribed(cluster, a, "w", 1)
+    cluster.send(leader, client, Publish("t/1", b"last", 1, packet_id=1))
+    cluster.take(a, watcher)
+    cluster.members[leader].inputs.stopping = True
+    cluster.pass_time(1_000)
+    assert [Puback, Disconnect] == [type(packet) for packet in cluster.take(leader, client)]
+    assert cluster.members[leader].out.is_stopped
+    assert cluster.leader() in cluster.numbers
+    cluster.kill(leader)
+    assert cluster.leader() not in (0, leader)
+    assert {} == cluster.members[a].up.partition.session_view("c")
+
+
+def test_a_node_without_a_leader_stops_all_the_same() -> None:
+    cluster = Cluster()
+    leader, a, b = others(cluster)
+    client, _ = cluster.connected(a, "c")
+    cluster.kill(leader)
+    cluster.kill(b)
+    cluster.send(a, client, Publish("t/1", b"never", 1, packet_id=1))
+    cluster.members[a].inputs.stopping = True
+    cluster.pass_time(6_000)
+    assert cluster.members[a].out.is_stopped
+    assert [Disconnect] == [type(packet) for packet in cluster.take(a, client)]
