@@ -21,11 +21,6 @@ def is_match(topic_filter: str, topic_name: str) -> bool:
     return len(wanted) == len(levels)
 
 
-def share_group(topic_filter: str) -> str:
-    """The group of a Shared Subscription, "" for any other filter."""
-    return topic_filter.split("/", 2)[1] if topic_filter.startswith(SHARE_PREFIX) else ""
-
-
 @final
 class Matcher:
     """Remembers answers: a run asks the same few questions thousands of times."""
