@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantum.sim.history import CLIENT_LANE, DELIVER, SEND, History, client_lane, lane_name
+from quantum.sim import history as telling
+from quantum.sim.history import CLIENT_LANE, DELIVER, NOTE, SEND, History, client_lane, lane_name
 from quantum.sim.marks import Coverage, Marks, MarksWrong, Threshold, decode_thresholds
 from quantum.sim.scenario import (
     PROFILES,
@@ -149,6 +150,17 @@ def test_history_numbers_events_and_prints_one_line_each() -> None:
 def test_history_refuses_a_cause_that_comes_after() -> None:
     with pytest.raises(AssertionError):
         History().add(0, 1, SEND, "early", (1,))
+
+
+def test_history_forgets_its_oldest_half_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "EVENTS_MAX", 10)
+    history = History()
+    for at in range(25):
+        history.add(at, 1, NOTE, f"event {at}", (at,))
+    assert len(history.events) <= 10
+    assert 25 == history.forgotten_count + len(history.events)
+    assert ["event 23", "event 24"] == [event.text for event in history.events[-2:]]
+    assert list(range(history.forgotten_count + 1, 26)) == [event.number for event in history.events]
 
 
 def test_lanes_have_names() -> None:
