@@ -15,6 +15,7 @@ class Mutant:
     path: str  # below the package
     old: str
     new: str
+    profile: str = "mqtt"  # whose seeds find it
 
 
 MUTANTS = (

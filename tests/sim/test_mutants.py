@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from quantum.sim.scenario import MQTT
+from tests.sim.cluster_mutants import CLUSTER_MUTANTS
 from tests.sim.mutants import MUTANTS, Mutant
 
 PACKAGE = Path(__file__).resolve().parents[2] / "quantum"
+ALL = MUTANTS + CLUSTER_MUTANTS
 SEEDS_MAX = 500
 HUNT = """
 import sys
@@ -38,7 +39,7 @@ def plant(mutant: Mutant, root: Path) -> None:
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_text_of_mutant_stands_exactly_once(mutant: Mutant) -> None:
     text = (PACKAGE / mutant.path).read_text(encoding="utf-8")
     assert 1 == text.count(mutant.old)
@@ -47,12 +48,12 @@ def test_text_of_mutant_stands_exactly_once(mutant: Mutant) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_mutant_is_found(mutant: Mutant, tmp_path: Path) -> None:
     plant(mutant, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", HUNT, str(tmp_path), str(SEEDS_MAX), MQTT],
+        [sys.executable, "-c", HUNT, str(tmp_path), str(SEEDS_MAX), mutant.profile],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
