@@ -718,13 +718,13 @@ new ResizeObserver(redraw).observe($("stage"));
 readColours();
 const wish = new URLSearchParams(location.hash.slice(1));
 if (wish.get("theme")) { document.documentElement.dataset.theme = wish.get("theme"); readColours(); }
-isEven = wish.get("axis") === "even";
+isEven = wish.has("axis") ? wish.get("axis") === "even" : events.length < 3000;   // A short story is told step by step.
 $("axis").setAttribute("aria-pressed", String(isEven));
 view = whole();
 if (wish.get("find")) { $("search").value = wish.get("find"); find(wish.get("find")); }
 draw();
 if (byNumber.has(Number(wish.get("event")))) { select(byNumber.get(Number(wish.get("event")))); reveal(selected); }
-else if (wish.get("at") === "violation" || (violation && !wish.size && events.length > 400)) toViolation();
+else if (wish.get("at") === "violation" || (violation && !wish.has("find") && events.length > 100)) toViolation();
 const drawn = document.documentElement.dataset;
 drawn.state = "drawn";
 drawn.events = events.length;

@@ -192,7 +192,7 @@ def test_keys_search_and_filters_do_what_the_help_says(tmp_path: Path) -> None:
       root.told = told.join(" ");
     """
     page = page_of(scenario, outcome, history, AGAIN).replace("</body>", f"<script>{{{steps}}}</script></body>")
-    document = shown(page, tmp_path)
+    document = shown(page, tmp_path, "#axis=time&find=")
     told = re.search(r'data-told="([^"]*)"', document)
     assert told is not None
     cause = violation.causes[-1]
@@ -221,7 +221,7 @@ def test_pointing_dims_everything_but_the_cone(tmp_path: Path) -> None:
       root.wanted = chosen.number;
     """
     page = page_of(scenario, outcome, history, AGAIN).replace("</body>", f"<script>{{{steps}}}</script></body>")
-    document = shown(page, tmp_path, "#find=")
+    document = shown(page, tmp_path, "#axis=time&find=")
     wanted = re.search(r'data-wanted="(\d+)"', document)
     assert wanted is not None
     before, after = cone_of(history, int(wanted[1]))
