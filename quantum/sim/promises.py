@@ -275,7 +275,7 @@ class Promises:
         if kind < 0 or message is None:
             return
         if packet.retain and message.retain:
-            self.retained.on_found(session, message, kind == RETAINED)
+            self.retained.on_found(session, message, kind == RETAINED, packet.dup)
         if kind == RETAINED:
             return
         if session.share_group:

@@ -33,7 +33,8 @@ class _Topic:
     writes: list[Published] = field(default_factory=list)
     values: dict[bytes, int] = field(default_factory=dict)  # key → number, for all but deletions
     reads: list[_Read] = field(default_factory=list)
-    found: dict[tuple[str, int], int] = field(default_factory=dict)  # session, incarnation → fact of its last find
+    # Session and incarnation → the fact of its last find, and how many it had.
+    found: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     is_lossy: bool = False  # some value may get lost on the way to a reader
 
 
@@ -59,13 +60,21 @@ class RetainedOracle:
         if not message.is_delete:
             topic.values[message.key] = len(topic.values) + 1
 
-    def on_found(self, session: Session, message: Published, is_certain: bool) -> None:
-        """A SUBSCRIBE of the session was answered with it; uncertain if it may as well have come live."""
+    def on_found(self, session: Session, message: Published, is_certain: bool, is_repeated: bool) -> None:
+        """A SUBSCRIBE of the session was answered with it; uncertain if it may as well have come live.
+
+        What came with DUP may be an answer that was seen before.
+        """
         topic = self._topics[message.topic_name]
-        topic.found[session.client_id, session.incarnation] = self._book.clock
+        reader = (session.client_id, session.incarnation)
+        count = topic.found.get(reader, (0, 0))[1]
+        topic.found[reader] = (self._book.clock, count if is_repeated else count + 1)
         asking = [standing for standing in session.matching(message.topic_name) if may_ask(standing)]
         if not asking or not is_certain:
             return
+        is_even = all(standing.subscription.qos == asking[0].subscription.qos for standing in asking)
+        if count < len(asking) and is_even and not is_repeated:
+            asking = asking[count:]  # Answers of one QoS come in their order, at most one of each SUBSCRIBE.
         self._book.sometimes("mqtt.retained.read")
         begin = min(standing.asked_at for standing in asking)
         end = max(standing.begin if standing.begin != OPEN_END else self._book.clock for standing in asking)
@@ -78,7 +87,7 @@ class RetainedOracle:
         for topic in self._topics.values():
             if topic.is_lossy:
                 continue
-            found_at = topic.found.get((session.client_id, session.incarnation), 0)
+            found_at = topic.found.get((session.client_id, session.incarnation), (0, 0))[0]
             for standing in session.matching(topic.name):
                 if found_at < standing.asked_at and _surely_asked(standing):
                     topic.reads.append(_Read(session.client_id, NOTHING, standing.asked_at, standing.begin))

@@ -70,7 +70,7 @@ def draw_workload(prng: Prng, is_lite: bool) -> WorkloadOptions:
         has_expiry=prng.chance(1, 3),
         payload_bytes_max=(16, 100, 3_000, 20_000)[prng.choice_index([8, 8, 2, 1])],
         retained_topic_count=prng.between(1, 5),
-        has_options=prng.chance(1, 2),
+        has_options=prng.chance(2, 3),
         has_aliases=prng.chance(1, 3),
         has_properties=prng.chance(1, 3),
         has_packet_limits=prng.chance(1, 5),
@@ -119,7 +119,7 @@ def _draw_plan(prng: Prng, options: WorkloadOptions, number: int) -> ClientPlan:
     is_persistent = prng.chance(2, 3)
     is_short = version == V5 and options.has_expiry and prng.chance(1, 3)
     filters = ["t/#", "t/+", *(f"t/{topic}" for topic in range(options.topic_count)), "r/#", "r/1", "will/#"]
-    chosen = [filters[at] for at in prng.permutation(len(filters))[: prng.below(4)]]
+    chosen = [filters[at] for at in prng.permutation(len(filters))[: prng.below(5)]]
     topics = [f"t/{topic}" for topic in range(options.topic_count)]
     if options.member_count:
         topics += [f"s/{topic}" for topic in range(2)]
@@ -176,7 +176,7 @@ def _draw_subscription(prng: Prng, topic_filter: str, has_options: bool) -> Subs
         qos,
         no_local=prng.chance(1, 4),
         retain_as_published=prng.chance(1, 4),
-        retain_handling=prng.choice_index([4, 1, 1]),
+        retain_handling=prng.choice_index([3, 2, 2]),
     )
 
 

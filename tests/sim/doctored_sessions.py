@@ -174,6 +174,25 @@ SESSIONS = {
         ! o< publish r/1 1 a id=1 retain
         """,
     ),
+    "an old value for the second of two SUBSCRIBEs": (
+        "M8",
+        WRITER
+        + """p publish r/1 1 a retain
+        p< puback a
+        s connect
+        s< connack
+        s subscribe r/1 1
+        s< suback 1
+        s< publish r/1 1 a id=1 retain
+        p publish r/1 1 b retain
+        p< puback b
+        s< publish r/1 1 b id=2
+        s subscribe r/1 1
+        s< suback 1
+        ! s< publish r/1 1 a id=3 retain
+        = s< publish r/1 1 b id=3 retain
+        """,
+    ),
     "two acknowledged writers, and neither value": (
         "M8",
         WRITER

@@ -91,8 +91,8 @@ def out_of_order(tape: Tape) -> list[Lie]:
         connection = message.connection if QOS_0 in (message.qos, packet.qos) else 0
         key = (session.client_id, session.incarnation, message.publisher, message.topic_name, message.qos, packet.qos)
         before = last.get((*key, connection))
-        if before is not None and tape.told[before[0]].clock > _incarnation_at(tape, session.client_id):
-            lies.append({before[0]: [fact], position: [tape.told[before[0]]]})
+        if before is not None and before[1].clock > max(message.sent_at, _incarnation_at(tape, session.client_id)):
+            lies.append({before[0]: [fact], position: [before[1]]})
         last[(*key, connection)] = (position, fact)
     return lies
 
