@@ -133,6 +133,14 @@ def test_completion_of_overwritten_entries_says_nothing_of_the_new_ones() -> Non
     ]
 
 
+def test_what_is_truncated_is_not_durable_any_more() -> None:
+    raft = with_log(Cluster(3), 3, 1, 1, 1, current_term=1)
+    assert 3 == raft.durable_index
+    raft.on_message(2, AppendEntries(2, 1, 1, 2, [entry(2, 2)]))
+    assert (2, 1, 2) == (raft.last_index, raft.durable_index, raft.commit_index)
+    assert [1] == [each.index for each in raft.take_committed(1000)]
+
+
 def test_completions_that_come_twice_or_late_change_nothing() -> None:
     gate = Durability(0)
     for index in (1, 2, 3):

@@ -221,6 +221,23 @@ def test_commit_index_of_a_message_counts_up_to_what_it_proves() -> None:
     assert 2 == raft.commit_index
 
 
+def test_commit_index_of_a_message_never_lowers_what_is_known() -> None:
+    """FAULTS B19: also of what is not applied yet."""
+    raft = with_log(Cluster(3), 2, 1, 1, 1, 1, current_term=1)
+    raft.on_message(1, AppendEntries(2, 4, 1, 4))
+    raft.on_message(1, AppendEntries(2, 4, 1, 2))
+    raft.on_message(3, AppendEntries(3, 4, 1, 1))
+    assert (0, 4) == (raft.applied_index, raft.commit_index)
+
+
+def test_hints_never_lead_back_in_front_of_what_is_acknowledged() -> None:
+    progress = Progress(RaftConfig(), 8)
+    progress.match_index = 5
+    assert progress.on_refused(7, 3)
+    assert 6 == progress.next_index
+    assert not progress.on_refused(7, 3)
+
+
 def test_acknowledgements_that_overtake_each_other_never_lower_the_match() -> None:
     """FAULTS B20."""
     cluster = Cluster(3)
