@@ -190,8 +190,8 @@ class Promises:
                 f"the session of {session.client_id} was acknowledged and has not expired",
                 f"CONNACK at {book.now_ms} ms says that it is not present",
             )
-        if session_present and may_have_expired and register.has_strays:
-            session.is_loose = True  # One of them may have begun it anew, after the old one had expired.
+        if session_present and register.may_be_anew(may_have_expired):
+            session.is_loose = True
         register.on_connected(is_lasting)
         session.is_lasting = is_lasting
         if not session_present:

@@ -26,10 +26,9 @@ class SessionRegister:
         """A CONNECT may find that now."""
         return bool((self._values | self._strays) & value)
 
-    @property
-    def has_strays(self) -> bool:
-        """Some CONNECT may arrive yet, or may have arrived."""
-        return bool(self._strays)
+    def may_be_anew(self, may_have_expired: bool) -> bool:
+        """The session that is there may be one that a stray began, after the one before had ended."""
+        return bool(self._strays & EXISTS) and (may_have_expired or bool(self._values & NONE))
 
     def on_stray(self, is_lasting: bool) -> None:
         """A CONNECT was left to itself."""

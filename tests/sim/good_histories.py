@@ -72,6 +72,16 @@ GOOD = {
         + BOTH
         + "p publish t/1 1 a\n p< puback a\n s drop\n wait 9000\n s connect\n s drop\n s connect\n s< connack present"
     ),
+    "a session that was let go and begun anew by an abandoned CONNECT": (
+        BOTH
+        + "p publish t/1 1 a\n p< puback a\n s disconnect-for-good\n s connect\n s drop\n s connect\n s< connack present"
+    ),
+    "a session that was let go may be there yet": (
+        "s connect\n s< connack\n s disconnect-for-good\n s connect\n s< connack present"
+    ),
+    "a session that was let go may be gone": (
+        BOTH + "s disconnect-for-good\n p publish t/1 1 a\n p< puback a code=10\n s connect\n s< connack"
+    ),
     "QoS 2 twice, because its publisher's session may have been begun anew": (
         BOTH
         + """p drop

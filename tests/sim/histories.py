@@ -179,6 +179,8 @@ class History:
             client.unsubscribe(rest[0])
         elif verb == "disconnect":
             client.disconnect()
+        elif verb == "disconnect-for-good":
+            client.disconnect_for_good()
         elif verb == "disconnect-with-will":
             client.disconnect_with_will()
         elif verb == "drop":
