@@ -138,6 +138,7 @@ def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, .
         [(packet_id, _copy_row(copy, messages)) for packet_id, copy in session.inflight.copies.items()],
         [_copy_row(copy, messages) for copy in session.queue.to_list()],
         list(session.inflight.released),
+        session.left_index,
     )
 
 
@@ -168,6 +169,7 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
         session.held_bytes += copy.size
     for packet_id in row[16]:
         session.inflight.released[packet_id] = None
+    session.left_index = row[17]
     return session
 
 

@@ -105,6 +105,7 @@ class SessionOpened:
     session_epoch: int
     conn_epoch: int
     is_ephemeral: bool
+    left_index: int  # see `Session`
 
 
 @final
@@ -223,6 +224,6 @@ class Effects:
     incarnation: int = 0
     forward_seq: int = 0
     is_refused: bool = False  # it was stale or out of its turn: nothing changed but time, and every result is Refused
-    is_resuming: bool = False  # a session that was there before has a new connection, maybe at another edge
+    has_left: bool = False  # a connection ended, and its session did not: it may get another one at another edge
     edges_opened: list[tuple[int, int, int]] = field(default_factory=list)  # (edge, incarnation, nonce)
     edges_closed: list[tuple[int, int]] = field(default_factory=list)  # those whose connections are gone, as if cut

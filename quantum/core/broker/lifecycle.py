@@ -33,7 +33,9 @@ def open_session(partition: Partition, effects: Effects, edge: int, command: Ope
         return Refused(SESSIONS_MAX)
     partition.last_epoch += 1
     conn_epoch = partition.last_epoch
+    left_index = 0
     if session is not None:
+        left_index = effects.index if session.conn_epoch else session.left_index
         session = _take_over(partition, effects, session, command)
     session_present = session is not None
     if session is None:
@@ -42,10 +44,10 @@ def open_session(partition: Partition, effects: Effects, edge: int, command: Ope
         session = Session(command.client_id, conn_epoch, bucket, is_ephemeral=command.expiry_s == 0)
         partition.add_session(session)
     _connect(partition, session, edge, command, conn_epoch)
+    session.left_index = left_index
     if session_present:
-        effects.is_resuming = True
         resend(partition, effects, session)
-    return SessionOpened(session_present, session.session_epoch, conn_epoch, session.is_ephemeral)
+    return SessionOpened(session_present, session.session_epoch, conn_epoch, session.is_ephemeral, left_index)
 
 
 def close_session(partition: Partition, effects: Effects, command: CloseSession) -> Result:
@@ -114,6 +116,7 @@ def _take_over(partition: Partition, effects: Effects, session: Session, command
             )  # [MQTT-3.1.4-3]
         )
         _disconnect(partition, session)
+        effects.has_left = True
     if command.clean_start or session.expiry_s == 0:
         _end(partition, effects, session)  # [MQTT-3.1.2-4]
         return None
@@ -167,6 +170,8 @@ def _wait_or_end(partition: Partition, effects: Effects, session: Session) -> No
     if session.expiry_s == 0:
         _end(partition, effects, session)
         return
+    session.left_index = effects.index
+    effects.has_left = True
     if session.expiry_s != NEVER_S:
         session.ends_ms = partition.stamp_ms + session.expiry_s * 1000  # [MQTT-3.1.2-23]
         partition.deadlines.set(SESSION_EXPIRY, session.client_id, session.ends_ms)

@@ -27,6 +27,7 @@ class Session:
     conn_epoch: int  # 0 while not connected
     edge: int
     conn_id: int
+    left_index: int  # of the entry that ended the last connection of its client, 0 if there was none
     receive_maximum: int
     will: Will | None  # of the connection; while not connected the one that is still to be published
     will_due_ms: int  # while not connected: when the will is published, 0 for not before the session ends
@@ -46,6 +47,7 @@ class Session:
         self.conn_epoch = 0
         self.edge = 0
         self.conn_id = 0
+        self.left_index = 0
         self.receive_maximum = 1
         self.will = None
         self.will_due_ms = 0

@@ -163,8 +163,7 @@ class Answers:
     def _on_opened(self, connection: EdgeConnection, opened: SessionOpened) -> None:
         connection.conn_epoch = opened.conn_epoch
         connection.is_ephemeral = opened.is_ephemeral
-        if opened.session_present:
-            connection.resumed_index = self._fanout.relay.applied_index
+        connection.left_index = opened.left_index
         packet = connection.connect
         if connection.state == CLOSED:
             # The client went while its session was being opened; a takeover has already ended it in the log.

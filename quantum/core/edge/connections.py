@@ -46,7 +46,7 @@ class EdgeConnection:
         "publishes_unanswered",
         "queue",
         "received",
-        "resumed_index",
+        "left_index",
         "retains_open",
         "session_expiry_s",
         "state",
@@ -67,7 +67,7 @@ class EdgeConnection:
         self.client_id = ""
         self.conn_epoch = 0
         self.is_ephemeral = True
-        self.resumed_index = 0  # of the entry that gave it a session that was there before
+        self.left_index = 0  # of the entry that ended the connection its session had before
         self.keep_alive_ms = 0  # one and a half times the Keep Alive, 0 for none
         self.last_ms = 0  # when it was last heard of
         self.session_expiry_s = 0

@@ -86,7 +86,7 @@ class Fanout:
         "dirty",
         "ledger",
         "relay",
-        "resumed_index",
+        "left_index",
         "sessions",
     )
 
@@ -99,13 +99,13 @@ class Fanout:
         self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
         self.ledger = EdgeLedger()
         self.relay = Relay(causes)
-        self.resumed_index = 0  # the newest of all connections
+        self.left_index = 0  # the newest of all connections
         self.clock_ms = 0  # replicated time, for message expiry
 
     def open(self, connection: EdgeConnection) -> None:
         """The connection serves its session from here on."""
         self.sessions[connection.client_id] = connection
-        self.resumed_index = max(self.resumed_index, connection.resumed_index)
+        self.left_index = max(self.left_index, connection.left_index)
         self._targets.clear()
 
     def close(self, connection: EdgeConnection) -> None:
@@ -169,12 +169,12 @@ class Fanout:
         if targets is None:
             targets = self._look_up(route)
         index = relayed.after_index
-        if self.resumed_index <= index:
+        if self.left_index <= index:
             return targets
         kept = Targets()
-        kept.v3 = [connection for connection in targets.v3 if connection.resumed_index <= index]
-        kept.v5 = [connection for connection in targets.v5 if connection.resumed_index <= index]
-        kept.others = [target for target in targets.others if target.connection.resumed_index <= index]
+        kept.v3 = [connection for connection in targets.v3 if connection.left_index <= index]
+        kept.v5 = [connection for connection in targets.v5 if connection.left_index <= index]
+        kept.others = [target for target in targets.others if target.connection.left_index <= index]
         left_out = targets.plain_count() - kept.plain_count()
         if left_out:
             self._causes.count(QOS0_OFFLINE, left_out * relayed.count())

@@ -8,9 +8,10 @@ brings late is not delivered twice, nor out of order. A body also says up to whe
 `after_index`, so that
 
 - a QoS 0 message that went through the log, because it was retained, is not overtaken by a later one that did not;
-- no session gets a message on two connections: 1. it has one at node B 2. it resumes at node C, and B has not heard of
-  it 3. a publish of node A is told to both. If A had applied the resumption, B applies it first and has no connection
-  any more; if not, the message is from before it and not for the connection at C.
+- no session gets a message on two connections, one after the other or, while node B has not heard that its connection
+  is over, side by side: 1. it has one at B 2. it gets another at C 3. what a client of A published is told to both. If A
+  had applied the end of the connection at B, B applies it first and serves nobody; if not, the message is from before
+  that end, and the connection at C does not get it.
 """
 
 from typing import Any, Final, final
@@ -163,7 +164,7 @@ class Relay:
     def on_applied(self, effects: Effects) -> None:
         """The log is applied up to here."""
         self.applied_index = effects.index
-        if effects.is_resuming:
+        if effects.has_left:
             self.fence()
 
     def take_held(self) -> list[Relayed]:

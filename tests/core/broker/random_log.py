@@ -207,7 +207,7 @@ def image_of(effects: Effects) -> object:
     return (
         effects.index,
         effects.stamp_ms,
-        (effects.edge, effects.incarnation, effects.forward_seq, effects.is_refused, effects.is_resuming),
+        (effects.edge, effects.incarnation, effects.forward_seq, effects.is_refused, effects.has_left),
         (effects.edges_opened, effects.edges_closed),
         [repr(result) if not hasattr(result, "retained") else _subscribed(result) for result in effects.results],
         [repr(close) for close in effects.closes],

@@ -202,3 +202,26 @@ def test_stamp_is_set_without_touching_the_rest() -> None:
     commands: list[Command] = [CloseEdge(1, 1), SetPolicy(1, 2, 3, 4, 5, 6), OpenEdge(3, 4, 1 << 63)]
     data = encode_entry(Entry(0, 7, 3, 1 << 40, commands))
     assert Entry(1 << 45, 7, 3, 1 << 40, commands) == decode_entry(stamped(data, 1 << 45))
+
+
+def test_a_session_remembers_when_its_last_connection_ended() -> None:
+    tape = Tape()
+    assert 0 == tape.open("c", expiry_s=BIG).left_index
+    assert not tape.effects.has_left
+    tape.cut("c")
+    cut_index = tape.index
+    assert tape.effects.has_left
+    assert cut_index == tape.open("c", expiry_s=BIG, edge=2).left_index
+    assert not tape.effects.has_left
+    assert tape.index + 1 == tape.open("c", expiry_s=BIG).left_index  # taken over
+    assert tape.effects.has_left
+    tape.do(CloseEdge(1, 1))
+    closed_index = tape.index
+    assert tape.effects.has_left
+    tape.state = tape.restored()
+    assert closed_index == tape.open("c", expiry_s=BIG).left_index
+    assert tape.state.digest() == tape.restored().digest()
+    assert tape.index + 1 == tape.open("c", clean_start=True).left_index
+    tape.cut("c")
+    assert not tape.effects.has_left  # the session ended with it
+    assert 0 == tape.open("c").left_index

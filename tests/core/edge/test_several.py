@@ -125,6 +125,42 @@ def test_a_session_that_moves_gets_a_qos_0_message_on_one_connection_at_most() -
     assert [b"of the next process"] == payloads(several.take(new))
 
 
+def test_a_session_whose_node_was_taken_for_lost_gets_a_qos_0_message_on_one_connection_at_most() -> None:
+    """The node goes on serving until it hears that its edge is closed. The client moves twice meanwhile."""
+    several = Several(3)
+    old = several.connect(1, "c", expiry_s=100)
+    several.subscribe(old, Subscription("t", 2))
+    lagging = several.connect(1, "q")
+    several.sites[1].is_held = True
+    several.close_edge(1)
+    second = several.connect(2, "c", expiry_s=100, clean=False)
+    several.send(second, Disconnect(0))
+    third = several.connect(3, "c", expiry_s=100, clean=False)
+    several.send(lagging, Publish("t", b"x", 0))
+    assert [b"x"] == payloads(several.take(old))
+    assert [] == several.take(third)
+    several.send(several.connect(2, "p"), Publish("t", b"y", 0))
+    assert [b"y"] == payloads(several.take(third))
+    assert [] == several.take(old)
+
+
+def test_a_session_that_went_to_another_node_is_not_told_again_what_was_on_its_way_there() -> None:
+    """It left by itself. Once the publisher's node knows that, nothing is kept from it."""
+    several = Several(3)
+    first = several.connect(2, "c", expiry_s=100)
+    several.subscribe(first, Subscription("t", 2))
+    publisher = several.connect(2, "p")
+    several.is_relay_held = True
+    several.send(publisher, Publish("t", b"1", 0))
+    assert [b"1"] == payloads(several.take(first))
+    several.send(first, Disconnect(0))
+    several.sites[2].is_held = True
+    several.is_relay_held = False
+    second = several.connect(3, "c", expiry_s=100, clean=False)
+    several.send(publisher, Publish("t", b"2", 0))
+    assert [b"2"] == payloads(several.take(second))
+
+
 def test_a_subscriber_with_its_suback_is_found_by_a_publisher_whose_node_lags_behind() -> None:
     """Law SUBACK: the publisher's node does not know the subscription yet."""
     several = Several(2)
