@@ -103,8 +103,9 @@ def ask_for_snapshot(raft: "Raft") -> None:
 
 
 def on_request_snapshot(raft: "Raft", sender: int, message: RequestSnapshot) -> None:
-    """What is applied is committed, and can be given to anybody."""
-    if not raft.snapshot_index_min and raft.applied_index >= message.index_min:
+    """What is applied is committed, and can be given to any member."""
+    is_here = not raft.snapshot_index_min and raft.applied_index >= message.index_min
+    if is_here and sender in raft.membership.members():
         raft.snapshots_wanted.append((sender, max(message.index_min, raft.log.base_index)))
 
 

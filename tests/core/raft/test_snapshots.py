@@ -296,12 +296,14 @@ def test_lost_state_comes_back_without_a_leader() -> None:
     assert [[b"a", b"b", b"c", b"alone"]] * 3 == [cluster.replicas[node].data() for node in (1, 2, 3)]
 
 
-def test_who_has_not_applied_enough_sends_no_snapshot() -> None:
+def test_who_has_not_applied_enough_sends_no_snapshot_and_strangers_get_none() -> None:
     cluster = Cluster(3)
     cluster.elect(1)
     cluster.propose(1, b"a")
     cluster.holds_snapshots = True
     cluster.deliver((3, 2, RequestSnapshot(3)))
+    assert [] == cluster.replicas[2].snapshots_wanted
+    cluster.deliver((9, 2, RequestSnapshot(2)))
     assert [] == cluster.replicas[2].snapshots_wanted
     cluster.deliver((3, 2, RequestSnapshot(2)))
     assert [(3, 2)] == cluster.replicas[2].snapshots_wanted
