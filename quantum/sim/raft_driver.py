@@ -322,6 +322,7 @@ def give_snapshot(world: "RaftWorld", replica: Replica, peer: int, index_min: in
     options = world.options
     way = SnapshotOnTheWay(replica.node, replica.incarnation, raft.current_term, file.state, file.membership)
     world.marks.sometimes("lite.snapshot.sent")
+    replica.count_given(peer, now_us)
     if world.story is not None:
         world.story.on_snapshot(now_us, replica.node, f"sent to node {peer}", file.state.index)
     if peer in world.replicas:

@@ -137,15 +137,15 @@ def _is_beyond_budget(world: "RaftWorld", replicas: list[Replica]) -> bool:
     sound = [replica for replica in members if replica.is_sound()]
     if not members or len(sound) > len(members) // 2:
         return False
-    logs = {replica.node: replica.raft.log for replica in members if replica.raft is not None}
-    for node, log in logs.items():
+    rafts = [replica.raft for replica in members if replica.raft is not None]
+    for raft in rafts:
+        log = raft.log
         for index in range(log.first_index, log.last_index):
             if log.is_lost(index) and not any(
-                other.term_at(index) > 0
-                and other.term_at(index + 1) == log.term_at(index + 1)
-                and index > other.base_index
-                for each, other in logs.items()
-                if each != node
+                other.applied_index >= index
+                or (other.log.term_at(index) > 0 and other.log.term_at(index + 1) == log.term_at(index + 1))
+                for other in rafts
+                if other is not raft
             ):
                 return True
     return False

@@ -20,6 +20,7 @@ from quantum.core.raft.messages import (
     RequestVoteReply,
 )
 from quantum.sim import raft_options as fault
+from quantum.sim.raft_budget import DamageBudget
 from quantum.sim.raft_driver import MessageOnTheWay, cut_snapshot, turn
 from quantum.sim.raft_due import FAULT, FAULT_END, MESSAGE, OPERATOR
 from quantum.sim.raft_options import RaftOptions
@@ -93,10 +94,11 @@ def draw_faults(prng: Prng, options: RaftOptions) -> list[FaultEvent]:
 class RaftNemesis:
     """Carries a schedule out."""
 
-    __slots__ = ("_active", "_doom", "_pick", "_waiting", "_wanted", "_world", "faults")
+    __slots__ = ("_active", "_budget", "_doom", "_pick", "_waiting", "_wanted", "_world", "faults")
 
     def __init__(self, world: "RaftWorld", faults: list[FaultEvent]) -> None:
         self._world = world
+        self._budget = DamageBudget(world)
         self.faults = faults
         self._active: dict[int, list[tuple[int, int]]] = {}  # what a fault holds: pairs of nodes, or (node, 0)
         self._wanted: Membership | None = None  # what an operator is after
@@ -312,9 +314,9 @@ class RaftNemesis:
                 world.kill(replica, is_written=self._draw(2) == 1)
             elif kind == fault.POWER:
                 fate = self._draw(3)
-                is_garbage = fate == 1 and self._may_be_unsound(replica)  # Nobody can tell it from rot.
+                is_garbage = fate == 1 and self._budget.may_be_unsound(replica)  # Nobody can tell it from rot.
                 world.lose_power(replica, survives=fate == 0, is_garbage=is_garbage)
-            elif node in world.initial.voters and self._may_be_unsound(replica):
+            elif node in world.initial.voters and self._budget.may_be_unsound(replica):
                 # A number that joined later promised never to come back without its disk.
                 world.kill(replica, is_written=False)
                 replica.applied_floor = max(replica.applied_floor, replica.disk.held.last)
@@ -326,38 +328,11 @@ class RaftNemesis:
             held.append((node, 0))
         return held
 
-    def _voters(self) -> list[int]:
-        """Of all memberships that may be in force anywhere."""
-        voters: dict[int, bool] = {}
-        for replica in self._world.replicas.values():
-            for _, membership in replica.disk.held.memberships:
-                for node in membership.all_voters():
-                    voters[node] = True
-        return sorted(voters)
-
-    def _failures_max(self) -> int:
-        """How many voters may fail: by the smallest set of voters that may be in force."""
-        least = len(self._world.initial.voters)
-        for replica in self._world.replicas.values():
-            for _, membership in replica.disk.held.memberships:
-                least = min(least, len(membership.voters), len(membership.outgoing) or least)
-        return (least - 1) // 2
-
-    def _unsound_count(self, but: Replica) -> int:
-        replicas = self._world.replicas
-        return len(
-            [node for node in self._voters() if node in replicas and node != but.node and not replicas[node].is_sound()]
-        )
-
-    def _may_be_unsound(self, replica: Replica) -> bool:
-        """Whether its disk may go, with all others as they are."""
-        return self._unsound_count(replica) < self._failures_max()
-
     def _rot(self, replica: Replica) -> bool:
         """Damage a batch, or the snapshot, as far as the budget goes."""
         disk = replica.disk
         if self._draw(3) == 0:
-            if disk.snapshot is None or not self._may_be_unsound(replica):
+            if disk.snapshot is None or not self._budget.may_be_unsound(replica):
                 return False
             disk.snapshot.is_damaged = True
             self._world.marks.sometimes("lite.rot.snapshot")
@@ -370,36 +345,10 @@ class RaftNemesis:
         if batch.is_damaged:
             return False
         batch.is_damaged = True
-        if not self._may_be_unsound(replica) and not self._is_repairable(at, replica):
+        if not self._budget.may_be_unsound(replica) and not self._budget.is_repairable(at, replica):
             batch.is_damaged = False
             return False
         self._world.marks.sometimes("lite.rot.batch")
-        return True
-
-    def _is_repairable(self, at: int, replica: Replica) -> bool:
-        """Whether damage on more disks than may fail can be repaired all the same: no disk loses the end of its log or
-        a vote, and of each damaged entry another disk has a copy, and one of the entry behind it that proves it."""
-        batches = replica.disk.batches
-        neighbours = batches[max(0, at - 1) : at] + batches[at + 1 : at + 2]
-        if at == len(batches) - 1 or any(each.is_damaged for each in neighbours) or self._failures_max() == 0:
-            return False
-        replicas = [self._world.replicas[node] for node in self._voters() if node in self._world.replicas]
-        if any(each.is_dead or each.disk.held.last < each.applied_floor for each in replicas):
-            return False
-        intact = {each.node: each.disk.intact_entries() for each in replicas}
-        for each in replicas:
-            held = each.disk.held
-            own = intact[each.node]
-            for index in range(held.snapshot_index + 1, held.last + 1):
-                if index in own:
-                    continue
-                behind = held.entries.get(index + 1)
-                if behind is None or not any(
-                    index in others and others.get(index + 1) == behind.term
-                    for node, others in intact.items()
-                    if node != each.node
-                ):
-                    return False
         return True
 
     # -- operators ----------------------------------------------------------------------------------------------------
@@ -464,7 +413,7 @@ class RaftNemesis:
         if leader is None or leader.raft is None or self._wanted is not None or len(world.replicas) >= NODES_AT_MOST:
             return False
         current = leader.raft.membership
-        if current.is_joint() or replica.node not in current.voters or not self._may_be_unsound(replica):
+        if current.is_joint() or replica.node not in current.voters or not self._budget.may_be_unsound(replica):
             return False
         world.kill(replica, is_written=False)
         replica.is_dead = True

@@ -12,11 +12,13 @@ from quantum.core.raft.raft import Raft
 from quantum.core.raft.recovered import Recovered
 from quantum.sim.host_clock import HostClock
 from quantum.sim.raft_disk import RaftDisk
+from quantum.sim.raft_laws import broken
 from quantum.sim.raft_machine import Machine
 from quantum.sim.raft_operations import Operation
 from quantum.sim.raft_watch import Watch
 
 NEVER: Final = 1 << 62
+SNAPSHOTS_PER_SECOND_MAX: Final = 20
 
 
 @final
@@ -29,6 +31,7 @@ class Replica:
         "disk",
         "doom",
         "down_count",
+        "given",
         "heard",
         "incarnation",
         "is_dead",
@@ -74,6 +77,7 @@ class Replica:
         self.stalled = []
         self.timer_us = NEVER
         self.doom = 0  # effects until it is killed in the middle of a turn, 0 for never
+        self.given: dict[int, tuple[int, int]] = {}  # by peer: a second, and snapshots given in it
         self.heard: dict[int, int] = {}  # the latest process of each peer that was heard of
         self.pending: dict[int, Operation] = {}  # writes by index
         self.reads: dict[int, Operation] = {}  # by context
@@ -94,6 +98,18 @@ class Replica:
         if self.disk.snapshot is not None and not recovered.is_snapshot_lost:
             self.machine.restore(self.disk.snapshot.state)
         return recovered
+
+    def count_given(self, peer: int, now_us: int) -> None:
+        """R15: a peer wants a snapshot now and then, not one for every word."""
+        second, count = self.given.get(peer, (-1, 0))
+        count = count + 1 if second == now_us // 1_000_000 else 1
+        self.given[peer] = (now_us // 1_000_000, count)
+        if count > SNAPSHOTS_PER_SECOND_MAX:
+            broken(
+                "R15",
+                f"at most {SNAPSHOTS_PER_SECOND_MAX} snapshots a second go to one peer",
+                f"node {self.node} sent node {peer} one more",
+            )
 
     def is_sound(self) -> bool:
         """Nothing on its disk is missing or in doubt; so it counts in full. A sleeping process is asked through its
