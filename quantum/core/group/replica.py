@@ -223,8 +223,10 @@ class Replica:
 
     def _bound_memory(self, raft: Raft) -> None:
         """Forget applied entries that take too much memory, the older half of them."""
+        if raft.log.size <= SOLE_LOG_BYTES_MAX:
+            return
         is_sole = len(raft.membership.members()) == 1
-        if raft.log.size > (SOLE_LOG_BYTES_MAX if is_sole else LOG_BYTES_MAX):
+        if is_sole or raft.log.size > LOG_BYTES_MAX:
             base_index = raft.log.base_index
             keep = 0 if is_sole else (self.applied_index - base_index) // 2
             if self.applied_index - keep > base_index:

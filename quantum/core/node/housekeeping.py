@@ -61,6 +61,7 @@ class Housekeeping:
         "_mark_sequence",
         "_marked",
         "_marks_waiting",
+        "_may_delete",
         "_number",
         "_old_files",
         "_requests",
@@ -107,6 +108,7 @@ class Housekeeping:
         self._manifests = manifests  # group → its newest snapshot
         self._snapshot_files, self._old_files = files
         self._wanted: dict[tuple[int, int], int] = {}  # (group, peer) → the index its snapshot must reach
+        self._may_delete = True
         self._due: dict[int, bool] = {}  # groups whose next snapshot is wanted soon
 
     @property
@@ -117,6 +119,7 @@ class Housekeeping:
     def on_written(self, size: int) -> None:
         """The log grew."""
         self._log_bytes += size
+        self._may_delete = True
 
     def create_segments(self) -> None:
         """Ask for the next segment ahead of need."""
@@ -142,7 +145,7 @@ class Housekeeping:
                     self._end_snapshot()
                 else:
                     self._mark(self._manifest)
-        if not self._deleting:
+        if self._may_delete and not self._deleting:
             self._delete()
 
     def on_done(self, number: int) -> None:
@@ -152,6 +155,7 @@ class Housekeeping:
             self._writer.add_segment(created[0], created[1])
         elif number == self._deleting:
             self._deleting = 0
+            self._may_delete = True
         elif number == self._waiting:
             self._waiting = 0
             self._is_published = self._manifest is not None
@@ -271,6 +275,7 @@ class Housekeeping:
         files = _files_of(manifest)
         self._old_files += [name for name in self._snapshot_files.get(manifest.group, []) if name not in files]
         self._snapshot_files[manifest.group] = files
+        self._may_delete = True
         self._manifests[manifest.group] = manifest
 
     def abandon(self, group: int) -> None:
@@ -291,6 +296,8 @@ class Housekeeping:
     # -- deletion ---------------------------------------------------------------------------------------------------
 
     def _delete(self) -> None:
+        """Delete what nobody needs any more; a look is worth it again when the log grew or something was deleted."""
+        self._may_delete = False
         if self._old_files:
             # The manifest first: without it the rest is no snapshot any more.
             names = sorted([name for name in self._old_files if not self._is_pinned(name)], reverse=True)
