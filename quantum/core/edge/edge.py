@@ -183,8 +183,9 @@ class Edge:
 
     def on_ephemeral(self, sender: int, nonce: int, body: bytes) -> None:
         """QoS 0 messages from a process of another node, for the connections of this one."""
-        for relayed in self.fanout.relay.on_body(sender, nonce, body):
-            self.fanout.deliver_relayed(relayed)
+        fanout = self.fanout
+        for relayed in fanout.relay.on_body(sender, nonce, body, fanout.clock_ms):
+            fanout.deliver_relayed(relayed)
 
     def on_edge_opened(self) -> None:
         """The log opened this edge: from here on its effects speak of connections of this process.

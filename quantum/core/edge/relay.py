@@ -23,6 +23,8 @@ from quantum.core.broker.message import Message
 from quantum.core.causes import PEER_ITEM_REFUSED, RELAY_BYTES_MAX, RELAY_REPEATED
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PublishRun
+from quantum.core.mqtt.packets import NO_EXPIRY
+from quantum.core.mqtt.wire import STRING_BYTES_MAX
 
 EVERYBODY: Final = 0  # in place of an edge: all other nodes that live
 HELD_BYTES_MAX: Final = 16_777_216  # bodies that wait for the log; past it they are dropped
@@ -31,6 +33,9 @@ HELD_BYTES_MAX: Final = 16_777_216  # bodies that wait for the log; past it they
 _RUN: Final = 1
 _MESSAGE: Final = 2
 _PICK: Final = 3
+
+_EXPIRY_S_MAX: Final = 0xFFFFFFFF  # 3.3.2.3.3
+_SUBSCRIPTION_ID_MAX: Final = 268_435_455  # 3.8.2.1.2
 
 
 @final
@@ -141,9 +146,9 @@ class Relay:
 
     # -- in -------------------------------------------------------------------------------------------------------
 
-    def on_body(self, sender: int, nonce: int, data: bytes) -> list[Relayed]:
+    def on_body(self, sender: int, nonce: int, data: bytes, clock_ms: int) -> list[Relayed]:
         """What another edge's process said; what is to be delivered now."""
-        body = _decode(data)
+        body = _decode(data, clock_ms)
         if body is None:
             self._causes.count(PEER_ITEM_REFUSED, 1)
             return []
@@ -198,11 +203,11 @@ def _row_of(message: Message) -> tuple[Any, ...]:
     )
 
 
-def _decode(data: bytes) -> _Body | None:
+def _decode(data: bytes, clock_ms: int) -> _Body | None:
     """The body, or None where the bytes are none. Its sender's checksum held: it is of another version, or our fault."""
     try:
         number, after_index, rows = msgpack.unpackb(data, use_list=False)
-        items = [_relayed_of(row) for row in rows]
+        items = [_relayed_of(row, clock_ms) for row in rows]
         if not isinstance(number, int) or not isinstance(after_index, int):
             return None
     except (ValueError, TypeError, IndexError):
@@ -210,11 +215,12 @@ def _decode(data: bytes) -> _Body | None:
     return _Body(number, after_index, items, len(data))
 
 
-def _relayed_of(row: tuple[Any, ...]) -> Relayed:
+def _relayed_of(row: tuple[Any, ...], clock_ms: int) -> Relayed:
     kind = row[0]
     if kind == _RUN:
         _, publisher, is_v5, topic_name, frames, frame_size, head_size = row
         _check((publisher, topic_name), str)
+        _check_size(topic_name)
         _check((frames,), bytes)
         _check((frame_size, head_size), int)
         if not 0 < head_size <= frame_size or not frames or len(frames) % frame_size:
@@ -230,16 +236,29 @@ def _relayed_of(row: tuple[Any, ...]) -> Relayed:
         raise ValueError(f"a row of kind {kind}, allowed 1 to 3")
     publisher, topic_name, payload, properties, expiry_s, deadline_ms = row[1:7]
     _check((publisher, topic_name), str)
+    _check_size(topic_name)
     _check((payload, properties), bytes)
     _check((expiry_s, deadline_ms), int)
+    if not NO_EXPIRY <= expiry_s <= _EXPIRY_S_MAX:
+        raise ValueError(f"an expiry of {expiry_s} s, allowed 0 to {_EXPIRY_S_MAX}")
     message = Message(topic_name, payload, 0, False, properties, expiry_s, publisher)
-    message.deadline_ms = deadline_ms
+    if expiry_s >= 0:
+        # The origin's clock may be ahead: no more than the whole interval is left here.
+        message.deadline_ms = min(deadline_ms, clock_ms + expiry_s * 1000)
     if kind == _MESSAGE:
         return Relayed(publisher, None, False, message, None)
     client_id, conn_epoch, subscription_ids = row[7:10]
     _check((client_id,), str)
+    _check((subscription_ids,), tuple)
     _check((conn_epoch, *subscription_ids), int)
+    if subscription_ids and not 0 < min(subscription_ids) <= max(subscription_ids) <= _SUBSCRIPTION_ID_MAX:
+        raise ValueError(f"a Subscription Identifier out of 1 to {_SUBSCRIPTION_ID_MAX}")
     return Relayed(publisher, None, False, message, Pick(client_id, 0, conn_epoch, subscription_ids))
+
+
+def _check_size(topic_name: str) -> None:
+    if not 0 < len(topic_name.encode()) <= STRING_BYTES_MAX:
+        raise ValueError(f"a Topic Name of {len(topic_name)} characters")
 
 
 def _check(values: tuple[Any, ...], kind: type) -> None:

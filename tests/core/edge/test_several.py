@@ -188,6 +188,35 @@ def test_qos_0_does_not_overtake_one_that_went_through_the_log() -> None:
     assert [b"1", b"2", b"3"] == payloads(several.take(subscriber))
 
 
+@pytest.mark.parametrize("ahead_ms", [-5_000, 0, 3_600_000])
+@pytest.mark.parametrize("expiry_s", [1, 10, 0xFFFFFFFF])
+def test_message_expiry_goes_on_at_the_other_node_whatever_its_clock_says(ahead_ms: int, expiry_s: int) -> None:
+    """[MQTT-3.3.2-6]: never more than the whole interval, even where the origin's clock is ahead."""
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    publisher = several.connect(1, "p")
+    several.sites[1].edge.fanout.clock_ms += ahead_ms
+    several.send(publisher, Publish("t", b"x", 0, message_expiry_s=expiry_s))
+    left = [packet.message_expiry_s for packet in several.take(subscriber) if isinstance(packet, Publish)]
+    assert ([] if expiry_s == 1 and ahead_ms < 0 else [min(expiry_s, expiry_s + ahead_ms // 1000)]) == left
+
+
+def test_a_message_that_waits_for_the_log_expires_meanwhile() -> None:
+    """[MQTT-3.3.2-5]"""
+    several = Several(2)
+    subscriber = several.connect(2, "s")
+    several.subscribe(subscriber, Subscription("t", 0))
+    publisher = several.connect(1, "p")
+    several.sites[2].is_held = True
+    several.send(publisher, Publish("t", b"1", 0, retain=True))
+    several.send(publisher, Publish("t", b"2", 0, message_expiry_s=5), Publish("t", b"3", 0, message_expiry_s=6))
+    several.now_ms += 5_000
+    several.sites[2].is_held = False
+    several.run()
+    assert [b"1", b"3"] == payloads(several.take(subscriber))
+
+
 def test_what_waits_for_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quantum.core.edge.relay.HELD_BYTES_MAX", 200)
     several = Several(2)
@@ -383,6 +412,11 @@ def test_a_node_alone_says_nothing_to_others() -> None:
         msgpack.packb((1, 0, [(2, "p", b"t", b"", b"", -1, 0)])),
         msgpack.packb((1, 0, [(2, "p", "t", b"", b"", -1)])),
         msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", "1", [])])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, b"ab")])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, [1 << 28])])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", 1 << 32, 9, "m", 1, [])])),
+        msgpack.packb((1, 0, [(2, "p", "", b"", b"", -1, 0)])),
+        msgpack.packb((1, 0, [(2, "p", "t" * 65_536, b"", b"", -1, 0)])),
         b"\xdd\xff\xff\xff\xff",
     ],
 )
