@@ -308,8 +308,10 @@ class Boot:
             return
         if any(gathering.is_sole for gathering in self.gathered.values()):
             return
-        text = f"segment {last.segment + 1} is missing, or was not made yet"
-        self._on_damage(Damage(last.segment + 1, 0, last.sequence + 1, last.sequence + 3, text))
+        damage = Damage(last.segment + 1, 0, last.sequence + 1, last.sequence + 3, "the next segment is missing")
+        for gathering in self.gathered.values():
+            gathering.on_damage(damage)
+        self.events.append(Event("log_end_doubted", 30, None, {"segment": last.segment + 1}))
 
     def _end_replay(self) -> None:
         recovery = self._recovery
