@@ -81,6 +81,12 @@ def test_a_batch_with_a_random_sector_is_neither_valid_nor_unfinished() -> None:
             assert not is_unfinished(SALT, 1, rotten, 100)
 
 
+def test_a_batch_that_reaches_beyond_its_file_is_not_unfinished() -> None:
+    data, end = placed(600, [b"x" * 1500])
+    for size in range(660, end, 50):
+        assert not is_unfinished(SALT, 1, data[:size], 600), size
+
+
 def test_a_batch_of_another_place_or_log_does_not_pass() -> None:
     data, _ = placed(600, [b"frame"])
     assert decode_batch(SALT, 1, data, 600) is not None

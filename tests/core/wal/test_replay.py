@@ -157,6 +157,19 @@ def test_a_repair_in_front_of_which_more_is_damaged_now_leaves_the_proof_to_a_pe
     assert [1, 0, 2, 2, 2] == shape(recovered(*hole, *repairs))
 
 
+def test_such_a_repair_proves_nothing_once_it_is_truncated() -> None:
+    hole: list[Frame | Damage] = [*entries(1, 6), DAMAGE_OF_TWO, HardState(1, 2, 0), entry(5, 2), DAMAGE.note()]
+    repairs = [Repair(1, Entry(index, 2, COMMAND, b"")) for index in (3, 4)]
+    assert [0, 3] == shape(recovered(*hole, *repairs, HardState(1, 3, 0), Truncate(1, 2), entry(2, 3)))
+    assert [1, 0, 3] == shape(recovered(*hole, *repairs, HardState(1, 3, 0), Truncate(1, 3), entry(3, 3)))
+
+
+def test_a_hole_at_the_end_is_cut_and_doubted() -> None:
+    found = recovered(entry(1), DAMAGE, entry(4), DAMAGE.note(), HardState(1, 1, 1), Truncate(1, 4))
+    assert [1] == shape(found)
+    assert found.is_tail_doubtful
+
+
 def test_what_a_later_life_says_is_said_of_the_log_that_it_read() -> None:
     end: list[Frame | Damage] = [*entries(1, 3), DAMAGE, DAMAGE.note(), HardState(1, 2, 0)]
     assert [1, 1, 1, 2] == shape(recovered(*end, entry(4, 2)))

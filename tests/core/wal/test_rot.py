@@ -7,9 +7,9 @@ import pytest
 from quantum.core.prng import Prng
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.recovered import Recovered
-from quantum.core.wal.batch import NO_DIGEST, SECTOR_BYTES
+from quantum.core.wal.batch import HEAD_BYTES, NO_DIGEST, SECTOR_BYTES, encode_batch
 from quantum.core.wal.damage import Damage
-from quantum.core.wal.frame import HardState, decode_frames, encode_hard_state
+from quantum.core.wal.frame import ENTRY_HEAD_BYTES, HardState, decode_frames, encode_entry_frame, encode_hard_state
 from quantum.core.wal.recovery import LogDamaged, Recovery
 from quantum.core.wal.replay import GroupLog, hard_state_of
 from quantum.core.wal.segment import encode_head, identity_salt
@@ -204,6 +204,21 @@ def test_foreign_copied_and_newer_segments_are_refused() -> None:
         Reading({**medium.image, 2: medium.image[1]})
     head = bytearray(encode_head(SALT, 1, SEGMENT_BYTES, 1, NO_DIGEST))
     assert head == medium.image[1][: len(head)]
+
+
+def test_a_batch_in_a_payload_does_not_pass_for_one_of_the_log() -> None:
+    medium = Medium(4096)
+    medium.append(b"first")
+    last = Reading(medium.image).recovery.last
+    assert last is not None
+    place = last.offset + last.size + HEAD_BYTES + ENTRY_HEAD_BYTES
+    forged, _ = encode_batch(SALT, 1, place, 3, bytes(16), [encode_entry_frame(1, 2, 1, 0, b"forged")])
+    medium.append(forged)
+    end = place + len(forged)
+    assert forged == medium.image[1][place:end]
+    found = Reading(turned(medium.image, 1, end, 1))
+    assert [b"first"] == found.data
+    assert [2] == [damage.first_lost for damage in found.damages]
 
 
 def test_files_of_two_times_are_refused() -> None:
