@@ -33,6 +33,7 @@ class Replica:
         "_applied",
         "_decoded",
         "_digests",
+        "_log_bytes_max",
         "_raft",
         "applied_index",
         "applied_term",
@@ -42,8 +43,9 @@ class Replica:
         "snapshot_index",
     )
 
-    def __init__(self, number: int, machine: StateMachine) -> None:
+    def __init__(self, number: int, machine: StateMachine, log_bytes_max: int = LOG_BYTES_MAX) -> None:
         self.number = number
+        self._log_bytes_max = log_bytes_max
         self.machine = machine
         self._raft: Raft | None = None
         self.applied_index = 0
@@ -226,7 +228,7 @@ class Replica:
         if raft.log.size <= SOLE_LOG_BYTES_MAX:
             return
         is_sole = len(raft.membership.members()) == 1
-        if is_sole or raft.log.size > LOG_BYTES_MAX:
+        if is_sole or raft.log.size > self._log_bytes_max:
             base_index = raft.log.base_index
             keep = 0 if is_sole else (self.applied_index - base_index) // 2
             if self.applied_index - keep > base_index:
