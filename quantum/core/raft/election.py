@@ -47,6 +47,7 @@ def become_candidate(raft: "Raft", *, is_transfer: bool) -> None:
     raft.current_term += 1
     raft.voted_for = raft.node
     raft.verified_index = 0
+    raft.heard_sequence = -1
     raft.record_hard_state()
     raft.votes = {raft.node: True}
     request = RequestVote(raft.current_term, raft.log.last_index, raft.log.last_term, is_transfer)

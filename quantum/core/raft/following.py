@@ -7,20 +7,29 @@ from quantum.core.raft.membership import Membership, MembershipHistory
 from quantum.core.raft.mending import advance_doubt, fill_hole
 from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply
 from quantum.core.raft.records import SnapshotRecord
-from quantum.core.raft.role import FOLLOWER, LEADER
+from quantum.core.raft.role import CANDIDATE, FOLLOWER, LEADER
 
 if TYPE_CHECKING:
     from quantum.core.raft.raft import Raft
 
 
-def follow(raft: "Raft", sender: int, term: int) -> None:
-    """The sender leads in `term`, which is not below current_term."""
+def follow(raft: "Raft", sender: int, term: int, sequence: int) -> bool:
+    """The sender leads in `term`, or did once, which is not below current_term; True when it is known to live.
+
+    1. node 1 leads and dies  2. the network delivers copies of what it said  3. if they were signs of life, nobody would
+    be elected for as long as that takes.
+    """
     assert raft.role != LEADER or term > raft.current_term
-    if term > raft.current_term or raft.role != FOLLOWER or raft.leader != sender:
+    is_alive = term > raft.current_term or sequence > raft.heard_sequence
+    is_followed = raft.role == FOLLOWER and raft.leader == sender
+    if term > raft.current_term or raft.role == CANDIDATE or (is_alive and not is_followed):
         raft.become_follower(term, sender)
-    raft.leader_heard_ms = raft.now_ms
-    raft.is_idle = False
-    raft.set_election_deadline()
+    if is_alive:
+        raft.heard_sequence = sequence
+        raft.leader_heard_ms = raft.now_ms
+        raft.is_idle = False
+        raft.set_election_deadline()
+    return is_alive
 
 
 def on_append_entries(raft: "Raft", sender: int, message: AppendEntries) -> None:
@@ -30,7 +39,7 @@ def on_append_entries(raft: "Raft", sender: int, message: AppendEntries) -> None
         return
     if raft.doubt.is_vote_doubtful:
         return
-    follow(raft, sender, message.term)
+    follow(raft, sender, message.term, message.sequence)
     previous_index = message.previous_index
     entries = message.entries
     if previous_index < raft.commit_index:
@@ -107,13 +116,14 @@ def on_heartbeat(raft: "Raft", sender: int, message: Heartbeat) -> None:
         return
     if raft.doubt.is_vote_doubtful:
         return
-    follow(raft, sender, message.term)
+    is_alive = follow(raft, sender, message.term, message.sequence)
     raft.set_commit(min(message.commit_index, raft.verified_index))
-    if message.is_idle and _may_fall_silent(raft, message):
+    if is_alive and message.is_idle and _may_fall_silent(raft, message):
         raft.is_idle = True
         raft.deadline_ms = 0
     raft.durability.send(
-        sender, HeartbeatReply(raft.current_term, message.read_sequence, raft.is_idle, raft.proved_index)
+        sender,
+        HeartbeatReply(raft.current_term, message.read_sequence, raft.is_idle, raft.proved_index, message.sequence),
     )
     advance_doubt(raft)
     if raft.log.has_lost or raft.doubt.is_tail_doubtful or raft.snapshot_index_min:

@@ -29,6 +29,7 @@ class Leadership:
         "membership",
         "outbox",
         "reads",
+        "sequence",
         "snapshots_wanted",
         "term",
         "term_start",
@@ -50,6 +51,7 @@ class Leadership:
         self.transfer_deadline_ms = 0
         self.active_ms = 0  # when something last had to be done
         self.is_idle = False
+        self.sequence = 0  # of the last AppendEntries or round of heartbeats
         self.uncommitted_bytes = 0
         self.outbox: list[tuple[int, Message]] = []
         self.snapshots_wanted: list[tuple[int, int]] = []
@@ -91,7 +93,10 @@ class Leadership:
         previous_term = self._log.term_at(previous_index)
         last_index = entries[-1].index if entries else previous_index
         size = sum([len(entry.data) for entry in entries])
-        self.outbox.append((node, AppendEntries(self.term, previous_index, previous_term, commit_index, entries)))
+        self.sequence += 1
+        self.outbox.append(
+            (node, AppendEntries(self.term, previous_index, previous_term, commit_index, entries, self.sequence))
+        )
         progress.commit_sent = max(progress.commit_sent, min(commit_index, last_index))
         progress.is_idle = False
         progress.on_sent(last_index, size)
@@ -104,11 +109,12 @@ class Leadership:
 
     def beat(self, commit_index: int) -> None:
         """A heartbeat to everybody."""
+        self.sequence += 1
+        last_index = self._log.last_index
         for node, progress in self.followers.items():
             known = min(commit_index, progress.match_index)
-            self.outbox.append(
-                (node, Heartbeat(self.term, known, self.reads.sequence, self._log.last_index, self.is_idle))
-            )
+            beat = Heartbeat(self.term, known, self.reads.sequence, last_index, self.is_idle, self.sequence)
+            self.outbox.append((node, beat))
 
     def wake(self) -> None:
         """Speak again after silence."""
@@ -123,7 +129,6 @@ class Leadership:
         progress = self.followers.get(sender)
         if progress is None:
             return False
-        progress.is_active = True
         if reply.snapshot_index_min > progress.snapshot_index_min and progress.state != SNAPSHOT:
             progress.snapshot_index_min = reply.snapshot_index_min
             self._want_snapshot(sender, progress)
@@ -160,9 +165,7 @@ class Leadership:
         progress = self.followers.get(sender)
         if progress is None:
             return
-        progress.is_active = True
-        progress.is_idle = reply.is_idle
-        progress.on_heartbeat_reply()
+        progress.on_heartbeat_reply(reply.sequence, is_idle=reply.is_idle)
         if reply.proved_index < progress.match_index and progress.match_index >= self._log.base_index:
             # It cannot know that what it acknowledged is still ours: 1. all is committed  2. a follower restarts
             # 3. nobody writes any more. Without this it would apply nothing.

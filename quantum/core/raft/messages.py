@@ -52,13 +52,15 @@ class RequestVoteReply:
 @final
 @dataclass(slots=True)
 class AppendEntries:
-    """Entries behind (previous_index, previous_term); none to probe, or to tell the commit index."""
+    """Entries behind (previous_index, previous_term); none to probe, or to tell the commit index. `sequence` grows with
+    every AppendEntries and Heartbeat of a term: one that comes behind a later one is no sign of life."""
 
     term: int
     previous_index: int
     previous_term: int
     commit_index: int
     entries: list[Entry] = field(default_factory=list)
+    sequence: int = 0
 
 
 @final
@@ -86,18 +88,20 @@ class Heartbeat:
     read_sequence: int
     last_index: int
     is_idle: bool = False  # the leader falls silent: everybody has everything
+    sequence: int = 0  # see AppendEntries
 
 
 @final
 @dataclass(slots=True)
 class HeartbeatReply:
     """The sender took the leader for its leader when it had seen the heartbeat of `read_sequence`. Up to `proved_index`
-    it knows its log to be the leader's."""
+    it knows its log to be the leader's. `sequence` is that of the heartbeat."""
 
     term: int
     read_sequence: int
     is_idle: bool
     proved_index: int
+    sequence: int
 
 
 @final

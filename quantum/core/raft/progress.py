@@ -24,6 +24,7 @@ class Progress:
         "_inflight_bytes",
         "_is_probing",
         "commit_sent",
+        "heard_sequence",
         "is_active",
         "is_idle",
         "match_index",
@@ -39,6 +40,7 @@ class Progress:
         self.next_index = next_index
         self.state = PROBE
         self.is_active = True  # heard of since the last count of the quorum
+        self.heard_sequence = 0  # of the last heartbeat it answered
         self.is_idle = False
         self.commit_sent = 0  # the greatest commit index it was told
         self.read_sequence = 0  # the greatest it has confirmed
@@ -119,8 +121,12 @@ class Progress:
             self.become_probe()
             self.next_index = index + 1
 
-    def on_heartbeat_reply(self) -> None:
-        """It lives; a probe or an append that was lost must not hold it up for ever."""
+    def on_heartbeat_reply(self, sequence: int, *, is_idle: bool) -> None:
+        """It lives, unless this is a late copy; a probe or an append that was lost must not hold it up for ever."""
+        if sequence > self.heard_sequence:
+            self.heard_sequence = sequence
+            self.is_active = True
+            self.is_idle = is_idle
         self._is_probing = False
         if self.state == REPLICATE and self.is_paused:
             self._inflight_bytes -= self._inflight.popleft()[1]

@@ -86,6 +86,7 @@ class Raft:
         "delivered_index",
         "doubt_deadline_ms",
         "durability",
+        "heard_sequence",
         "leader_heard_ms",
         "memberships",
         "now_ms",
@@ -134,6 +135,7 @@ class Raft:
         self.leadership: Leadership | None = None
         self.votes: dict[int, bool] = {}
         self.verified_index = 0  # up to here the log is that of the leader of current_term
+        self.heard_sequence = -1  # the greatest of a leader of current_term
         self.leader_heard_ms = -config.election_timeout_ms - 1
         self.quorum_deadline_ms = 0
         self.is_idle = False  # a follower whose leader fell silent on purpose
@@ -408,6 +410,7 @@ class Raft:
             self.current_term = term
             self.voted_for = 0
             self.verified_index = 0
+            self.heard_sequence = -1
             self.record_hard_state()
         if leader != self.leader:
             self.fail_reads()

@@ -49,10 +49,10 @@ REQUEST_SNAPSHOT: Final = 16
 _VOTE: Final = Struct("<BQQQ?")
 _PRE_VOTE: Final = Struct("<BQQQ")
 _VOTED: Final = Struct("<BQ?")
-_APPEND: Final = Struct("<BQQQQI")
+_APPEND: Final = Struct("<BQQQQQI")
 _APPENDED: Final = Struct("<BQ?QQQ?Q")
-_HEARTBEAT: Final = Struct("<BQQQQ?")
-_BEATEN: Final = Struct("<BQQ?Q")
+_HEARTBEAT: Final = Struct("<BQQQQ?Q")
+_BEATEN: Final = Struct("<BQQ?QQ")
 _TWO: Final = Struct("<BQQ")
 _THREE: Final = Struct("<BQQQ")
 _FETCHED: Final = Struct("<BQQQQI")
@@ -74,6 +74,7 @@ def encode_message(message: Message) -> bytes:
             message.previous_index,
             message.previous_term,
             message.commit_index,
+            message.sequence,
             len(message.entries),
         )
         return _with_entries(head, message.entries)
@@ -90,10 +91,23 @@ def encode_message(message: Message) -> bytes:
         )
     if isinstance(message, Heartbeat):
         return _HEARTBEAT.pack(
-            HEARTBEAT, message.term, message.commit_index, message.read_sequence, message.last_index, message.is_idle
+            HEARTBEAT,
+            message.term,
+            message.commit_index,
+            message.read_sequence,
+            message.last_index,
+            message.is_idle,
+            message.sequence,
         )
     if isinstance(message, HeartbeatReply):
-        return _BEATEN.pack(HEARTBEAT_REPLY, message.term, message.read_sequence, message.is_idle, message.proved_index)
+        return _BEATEN.pack(
+            HEARTBEAT_REPLY,
+            message.term,
+            message.read_sequence,
+            message.is_idle,
+            message.proved_index,
+            message.sequence,
+        )
     return _encode_rare(message)
 
 
@@ -162,20 +176,20 @@ def decode_message(data: bytes) -> Message:
 
 def _decode(kind: int, data: bytes) -> Message:
     if kind == APPEND_ENTRIES:
-        _, term, previous_index, previous_term, commit_index, count = _APPEND.unpack_from(data)
+        _, term, previous_index, previous_term, commit_index, sequence, count = _APPEND.unpack_from(data)
         entries = _decode_entries(data, _APPEND.size, count)
         if entries and entries[0].index != previous_index + 1:
             raise MessageDamaged(f"entries from {entries[0].index} behind previous_index {previous_index}")
-        return AppendEntries(term, previous_index, previous_term, commit_index, entries)
+        return AppendEntries(term, previous_index, previous_term, commit_index, entries, sequence)
     if kind == APPEND_ENTRIES_REPLY:
         _, term, is_accepted, index, hint_index, hint_term, is_lost, snapshot_index_min = _APPENDED.unpack(data)
         return AppendEntriesReply(term, is_accepted, index, hint_index, hint_term, is_lost, snapshot_index_min)
     if kind == HEARTBEAT:
-        _, term, commit_index, read_sequence, last_index, is_idle = _HEARTBEAT.unpack(data)
-        return Heartbeat(term, commit_index, read_sequence, last_index, is_idle)
+        _, term, commit_index, read_sequence, last_index, is_idle, sequence = _HEARTBEAT.unpack(data)
+        return Heartbeat(term, commit_index, read_sequence, last_index, is_idle, sequence)
     if kind == HEARTBEAT_REPLY:
-        _, term, read_sequence, is_idle, proved_index = _BEATEN.unpack(data)
-        return HeartbeatReply(term, read_sequence, is_idle, proved_index)
+        _, term, read_sequence, is_idle, proved_index, sequence = _BEATEN.unpack(data)
+        return HeartbeatReply(term, read_sequence, is_idle, proved_index, sequence)
     return _decode_rare(kind, data)
 
 

@@ -236,3 +236,34 @@ def test_leader_that_steps_down_keeps_its_vote() -> None:
     cluster.advance(2_500, [1])
     assert LEADER != cluster[1].role
     assert (1, 1) == (cluster[1].current_term, cluster[1].voted_for)
+
+
+def test_late_copies_of_a_dead_leaders_messages_keep_nobody_from_electing_another() -> None:
+    """FAULTS F3: 1. node 1 leads and dies  2. the network delivers its messages again, for a minute."""
+    cluster = Cluster(3)
+    cluster.elect(1)
+    for number in range(40):
+        cluster.propose(1, b"%d" % number)
+    cluster.advance(2_000)
+    copies = [each for each in cluster.sent if each[0] == 1]
+    cluster.crash(1)
+    for copy in copies:
+        cluster.deliver(copy)
+        cluster.advance(100, [2, 3])
+        if LEADER in (cluster[2].role, cluster[3].role):
+            return
+    raise AssertionError("nobody leads")
+
+
+def test_late_copies_of_answers_keep_no_leader_in_office() -> None:
+    cluster = Cluster(3)
+    cluster.elect(1)
+    cluster.advance(2_000)
+    copies = [each for each in cluster.sent if each[1] == 1]
+    cluster.isolate(1)
+    for copy in copies:
+        cluster.deliver(copy)
+        cluster.advance(150, [1])
+        if cluster[1].role != LEADER:
+            return
+    raise AssertionError("still in office")

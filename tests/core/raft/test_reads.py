@@ -32,10 +32,10 @@ def test_heartbeats_from_before_the_read_confirm_nothing() -> None:
     cluster.settle()
     cluster[1].read_index(7)
     for node in (2, 3):
-        cluster[1].on_message(node, HeartbeatReply(1, 1, False, 1))
+        cluster[1].on_message(node, HeartbeatReply(1, 1, False, 1, 1))
     cluster.pump(1)
     assert [(6, 1)] == cluster.replicas[1].reads
-    cluster[1].on_message(2, HeartbeatReply(1, 2, False, 1))
+    cluster[1].on_message(2, HeartbeatReply(1, 2, False, 1, 2))
     cluster.pump(1)
     assert [(6, 1), (7, 1)] == cluster.replicas[1].reads
 

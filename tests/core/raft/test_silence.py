@@ -112,6 +112,19 @@ def test_peer_that_matters_to_nobody_wakes_nobody() -> None:
 def test_follower_that_has_less_than_the_leader_does_not_fall_silent() -> None:
     cluster = Cluster(3)
     cluster.elect(1)
-    cluster.deliver((1, 2, Heartbeat(1, 1, 0, 9, True)))
-    assert HeartbeatReply(1, 0, False, 1) == cluster.sent[-1][2]
+    cluster.deliver((1, 2, Heartbeat(1, 1, 0, 9, True, 9)))
+    assert HeartbeatReply(1, 0, False, 1, 9) == cluster.sent[-1][2]
+    assert 0 != cluster[2].next_deadline_ms()
+
+
+def test_late_copy_of_a_farewell_silences_nobody() -> None:
+    cluster = Cluster(3, config=RaftConfig(idle_after_ms=500))
+    cluster.elect(1)
+    cluster.propose(1, b"a")
+    cluster.advance(2_000)
+    farewells = [each for each in cluster.sent if each[1] == 2 and isinstance(each[2], Heartbeat) and each[2].is_idle]
+    cluster[1].read_index(7)
+    cluster.settle()
+    assert 0 != cluster[2].next_deadline_ms()
+    cluster.deliver(farewells[-1])
     assert 0 != cluster[2].next_deadline_ms()

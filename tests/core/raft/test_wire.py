@@ -52,7 +52,7 @@ def entries_before(draw: st.DrawFn, next_index: int, count_max: int = 5) -> list
 def append_entries(draw: st.DrawFn) -> AppendEntries:
     next_index = draw(INDEX)
     entries = draw(entries_before(next_index))
-    return AppendEntries(draw(U64), next_index - len(entries) - 1, draw(U64), draw(U64), entries)
+    return AppendEntries(draw(U64), next_index - len(entries) - 1, draw(U64), draw(U64), entries, draw(U64))
 
 
 @st.composite
@@ -65,8 +65,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     append_entries(),
     fetch_entries_reply(),
     st.builds(AppendEntriesReply, U64, st.booleans(), U64, U64, U64, st.booleans(), U64),
-    st.builds(Heartbeat, U64, U64, U64, U64, st.booleans()),
-    st.builds(HeartbeatReply, U64, U64, st.booleans(), U64),
+    st.builds(Heartbeat, U64, U64, U64, U64, st.booleans(), U64),
+    st.builds(HeartbeatReply, U64, U64, st.booleans(), U64, U64),
     st.builds(RequestPreVote, U64, U64, U64),
     st.builds(RequestPreVoteReply, U64, st.booleans()),
     st.builds(RequestVote, U64, U64, U64, st.booleans()),
