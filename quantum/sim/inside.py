@@ -16,7 +16,8 @@ def raft_of(node: Node) -> Raft:
 
 def watch(node: Node, number: int, ledger: Ledger) -> None:
     """Put a witness between the replica of a new process and its machine."""
-    node.storage.groups[PARTITION].machine = Witness(number, node.partition, ledger)
+    replica = node.storage.groups[PARTITION]
+    replica.machine = Witness(number, replica, node.partition, ledger)
 
 
 def applied_index(node: Node) -> int:

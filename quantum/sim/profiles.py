@@ -30,6 +30,8 @@ STALL: Final = "stall"
 SYNC_ERRORS: Final = "sync-errors"
 SPACE_ERRORS: Final = "space-errors"
 READ_ERRORS: Final = "read-errors"
+QUIET_HEAL: Final = "quiet-heal"  # the nodes must agree before any client says a word
+CORE_HEAL: Final = "core-heal"  # a minority stays broken
 STANDING: Final = (
     DROP,
     DUPLICATE,
@@ -126,6 +128,7 @@ class RunOptions:
     turn_bytes_max: int
     raft: RaftConfig
     edge_timeout_ms: int
+    heal: int  # one of settle's ways
 
 
 def draw_options(scenario: Scenario) -> RunOptions:
@@ -174,6 +177,7 @@ def draw_options(scenario: Scenario) -> RunOptions:
         turn_bytes_max=(200, 4_000, 4_194_304)[prng.choice_index([1, 1, 4])],
         raft=_draw_raft(root.stream("raft")),
         edge_timeout_ms=root.stream("edge timeout").between(1_500, 6_000),
+        heal=_draw_heal(root.stream("heal"), scenario, node_count),
     )
 
 
@@ -233,6 +237,12 @@ def _draw_disk(prng: Prng, standing: tuple[str, ...]) -> DiskOptions:
     if READ_ERRORS not in standing:
         options.read_error_share = 0
     return options
+
+
+def _draw_heal(prng: Prng, scenario: Scenario, node_count: int) -> int:
+    way = prng.choice_index([2, 1, 1])
+    name = ("", QUIET_HEAL, CORE_HEAL)[way]
+    return 0 if name in scenario.off or node_count < 3 else way
 
 
 def _draw_raft(prng: Prng) -> RaftConfig:

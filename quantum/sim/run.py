@@ -9,25 +9,19 @@ from dataclasses import replace
 from typing import Final
 
 from quantum.core.edge.config import EdgeConfig
-from quantum.core.mqtt.packets import V5, Subscription
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.storage import Identity, StorageConfig
 from quantum.core.prng import Prng
 from quantum.sim import nemesis
-from quantum.sim.clients import ClientPlan
 from quantum.sim.history import History
 from quantum.sim.profiles import RunOptions, draw_faults, draw_options
 from quantum.sim.scenario import Outcome, Scenario, copy_scenario
 from quantum.sim.scribe import Scribe
+from quantum.sim.settle import settle
 from quantum.sim.tripwires import Tripwires
 from quantum.sim.workload import draw_plans
 from quantum.sim.world import World
 
-QUIET_US: Final = 6_000_000  # the least length of the quiet period
-SETTLE_US: Final = 30_000_000  # the most: L2
-READ_US: Final = 3_000_000  # for the reader of retained messages
-STEP_US: Final = 500_000
-STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
 # What makes clients and broker measure different times.
 _UNEVEN: Final = (
     nemesis.PAUSE,
@@ -74,7 +68,7 @@ def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
     is_alone = options.node_count == 1 or not faults
     world.promises.is_time_even = is_alone and not any(event.kind in _UNEVEN for event in faults)
     world.run_until(options.world.duration_us)
-    _settle(world)
+    settle(world, options.heal, root.stream("heal"))
     if not options.world.is_strict:
         world.forgive()
     frozen = None
@@ -149,66 +143,4 @@ def _outcome(world: World, classes: tuple[str, ...], frozen: Scenario | None) ->
         frozen=frozen,
         classes=classes,
         tail=world.trace.lines() if violation else [],
-    )
-
-
-def _settle(world: World) -> None:
-    """The quiet phase: everybody comes back, all that is owed is delivered, and the checkers finish. L2."""
-    promises = world.promises
-    scheduler = world.scheduler
-    world.calm()
-    start_us = scheduler.now_us
-    world.run_until(start_us + QUIET_US)
-    while not promises.violations and not all(behaviour.is_done for behaviour in world.behaviours):
-        if scheduler.now_us > start_us + SETTLE_US:
-            late = [behaviour.client for behaviour in world.behaviours if not behaviour.is_done]
-            promises.violate(
-                "L2",
-                f"everything healed at {start_us // 1000} ms",
-                f"{late[0].plan.client_id} still waits at {scheduler.now_us // 1000} ms",
-            )
-            return
-        world.run_until(scheduler.now_us + STEP_US)
-    # Long queues take their time; what is owed is late when nothing moves any more.
-    while not promises.violations and (promises.owed() or world.is_draining()):
-        count = promises.delivery_count
-        world.run_until(scheduler.now_us + STALLED_US)
-        if count == promises.delivery_count:
-            break
-    reader = world.add_client(_reader_plan(len(world.clients)))
-    reader.finds_retained = True
-    world.behaviours[-1].begin_quiet(promises.now_ms)
-    world.behaviours[-1].leaves = False
-    world.behaviours[-1].has_said_last = True
-    world.run_until(scheduler.now_us + READ_US)
-    if not promises.violations:
-        if not reader.is_settled:
-            promises.violate("L2", "the node serves everybody", "a new client could not subscribe in 3 s")
-        promises.finish()
-        promises.check_retained(reader.plan.client_id, reader.retained)
-        world.look_inside()
-
-
-def _reader_plan(number: int) -> ClientPlan:
-    return ClientPlan(
-        number=number,
-        client_id="reader",
-        version=V5,
-        is_persistent=False,
-        expiry_s=0,
-        keep_alive_s=60,
-        receive_maximum=65535,
-        share_group="",
-        subscriptions=[Subscription("r/#", 2)],
-        topics=[],
-        retained_topics=[],
-        has_will=False,
-        will_delay_s=0,
-        qos_weights=[1, 0, 0],
-        action_weights=[1],
-        think_us_max=10_000,
-        ack_delay_share=0,
-        window=1,
-        expiry_share=0,
-        payload_bytes_max=1,
     )

@@ -11,6 +11,7 @@ from typing import Final, final
 from quantum.core.broker.commands import Entry, decode_entry
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
+from quantum.core.group.replica import Replica
 from quantum.core.state_machine import BucketCutter
 from quantum.sim.comparison import compare, compare_edges, compare_state
 from quantum.sim.model import Model
@@ -35,8 +36,12 @@ class Ledger:
         self._digests: dict[int, tuple[bytes, int]] = {}  # index → digest of the state, whose it was
         self._model: Model | None = Model() if has_model else None
 
-    def on_apply(self, node: int, index: int, data: bytes, effects: Effects, state: BrokerState) -> None:
-        """A replica has applied an entry."""
+    def knows(self, index: int) -> bool:
+        """Somebody applied an entry there."""
+        return index in self._entries
+
+    def on_apply(self, node: int, index: int, data: bytes, effects: Effects, state: BrokerState | None) -> None:
+        """A replica has applied an entry; `state` is what it came to, None when that is not known any more."""
         mark = zlib.crc32(data) << 32 | len(data)
         known = self._entries.get(index)
         outcome = outcome_of(effects)
@@ -58,7 +63,7 @@ class Ledger:
                 f"entry {index} led to {self._outcomes[index]} on node {known[1]}",
                 f"it led to {outcome} on node {node}",
             )
-        if index % DIGEST_EVERY == 0:
+        if state is not None and index % DIGEST_EVERY == 0:
             self.on_state(node, index, state)
 
     def on_state(self, node: int, index: int, state: BrokerState) -> None:
@@ -76,12 +81,12 @@ class Ledger:
                 f"that of node {node} has digest {digest.hex()[:16]}",
             )
 
-    def _compare_model(self, node: int, index: int, data: bytes, effects: Effects, state: BrokerState) -> None:
+    def _compare_model(self, node: int, index: int, data: bytes, effects: Effects, state: BrokerState | None) -> None:
         assert self._model is not None
         model = self._model
         entry: Entry = decode_entry(data)
         differences = compare(model.apply(entry), effects)
-        if index % VIEWS_EVERY == 0:
+        if state is not None and index % VIEWS_EVERY == 0:
             differences += compare_state(model, state.session_view) + compare_edges(model, state)
         if differences:
             self.book.violate("MODEL", f"entry {index} on node {node} is {entry.commands}"[:400], differences[0][:400])
@@ -113,21 +118,30 @@ def outcome_of(effects: Effects) -> tuple[int, ...]:
 class Witness:
     """Stands in for the machine of one replica."""
 
-    __slots__ = ("_ledger", "_node", "_state", "applied_index", "bucket_count", "cutter")
+    __slots__ = ("_ledger", "_node", "_replayed", "_replica", "_state", "bucket_count", "cutter")
 
-    def __init__(self, node: int, state: BrokerState, ledger: Ledger) -> None:
+    def __init__(self, node: int, replica: Replica, state: BrokerState, ledger: Ledger) -> None:
         self._node = node
+        self._replica = replica
         self._state = state
         self._ledger = ledger
-        self.applied_index = 0
+        self._replayed: list[tuple[int, bytes, Effects]] = []
         self.bucket_count = state.bucket_count
         self.cutter: BucketCutter = state.cutter
 
     def apply(self, index: int, data: bytes, decoded: object) -> object:
         """Pass on, and note."""
         effects = self._state.apply(index, data, decoded)
-        self.applied_index = index
-        self._ledger.on_apply(self._node, index, data, effects, self._state)
+        ledger = self._ledger
+        if not self._replica.is_started and not ledger.knows(index):
+            # A boot replays what it finds, and makes its end durable after that: until then it was not said to anybody.
+            self._replayed.append((index, data, effects))
+            return effects
+        if self._replayed:
+            replayed, self._replayed = self._replayed, []
+            for each in replayed:
+                ledger.on_apply(self._node, *each, None)
+        ledger.on_apply(self._node, index, data, effects, self._state)
         return effects
 
     def encode_bucket(self, number: int) -> bytes:

@@ -46,6 +46,14 @@ from quantum.sim.workload import Behaviour
 
 # What holds whatever is damaged: nobody gets what was never sent, to where it was not sent, or bytes that are no packet.
 NEVER_LAWS: Final = ("M4", "M7", "M14", "M19")
+HUSHED_US: Final = 100_000
+
+# How a node is lost for good.
+DEAD: Final = 0
+ISOLATED: Final = 1
+MUTE: Final = 2
+DEAF: Final = 3
+
 TURNS_MAX: Final = 60_000  # of one node, in a minute of simulated time
 
 
@@ -91,6 +99,7 @@ class World:
         "connections",
         "faults",
         "hosts",
+        "is_hushed",
         "laws",
         "ledger",
         "marks",
@@ -126,6 +135,7 @@ class World:
         self.ledger = Ledger(self.promises, options.has_model)
         self.scribe = scribe
         self.stats = Stats()
+        self.is_hushed = False  # no client does anything
         self.network = Network(prng.stream("network"), network_options, self.scheduler)
         self.peers = PeerNetwork(prng.stream("peers"), peer_options, self.scheduler)
         self.clients: list[Client] = []
@@ -244,12 +254,36 @@ class World:
         violations = self.promises.violations
         violations[:] = [each for each in violations if each.law in NEVER_LAWS]
 
-    def calm(self) -> None:
-        """The quiet period begins: what is broken heals, clients come back and stay."""
+    def heal(self) -> None:
+        """What is broken is whole again."""
         self.faults.heal()
         self.peers.calm()
+
+    def call_back(self) -> None:
+        """The quiet period begins: clients come back and stay."""
         for behaviour in self.behaviours:
             behaviour.begin_quiet(self.promises.now_ms)
+
+    def lose_for_good(self, host: Host, how: int) -> None:
+        """A node that nobody will repair. Its clients go elsewhere."""
+        host.is_gone = True
+        number = host.number
+        self._disturb()
+        for link in self.network.links.values():
+            if link.host == number and link.client_is_open:
+                self.network.cut(link)
+        if how == DEAD:
+            self.crash(Crash(host, BY_KILL, 1))
+        for other in self.hosts:
+            if other != number and how in (ISOLATED, MUTE):
+                self.peers.cut(number, other)
+            if other != number and how in (ISOLATED, DEAF):
+                self.peers.cut(other, number)
+        if how == DEAF:
+            # It still says that it lives, and nobody learns of its connections: their wills may wait for ever.
+            for client in self.clients:
+                if client.link is not None and client.link.host == number:
+                    self.promises.on_will_unknown(client.will_key)
 
     def leader(self) -> Host | None:
         """The node that leads, as checkers see it."""
@@ -259,7 +293,7 @@ class World:
         """Some node holds messages for clients that are connected."""
         for host in self.hosts.values():
             node = host.node
-            if node is None:
+            if node is None or host.is_gone:
                 continue
             for client in self.clients:
                 if client.state == ONLINE:
@@ -268,9 +302,11 @@ class World:
                         return True
         return False
 
-    def look_inside(self) -> None:
+    def look_inside(self, *, has_leak_check: bool) -> None:
         """The checks for when nothing is under way."""
         for host in self.hosts.values():
+            if host.is_gone:
+                continue
             node = host.node
             if node is None or not host.is_ready:
                 self.promises.violate("L2", "everything healed long ago", f"node {host.number} is not ready")
@@ -281,7 +317,7 @@ class World:
             if not self.faults.budget.is_damaged(host.number):
                 self.stats.replay_count += autopsy.check_replay(host, node, self.promises)
         leader = self.leader()
-        if leader is not None and leader.node is not None:
+        if has_leak_check and leader is not None and leader.node is not None:
             autopsy.check_leaks(leader.node, self.clients, self.promises)
 
     def is_served(self, client: Client) -> bool:
@@ -436,6 +472,9 @@ class World:
     def _client_due(self, number: int) -> None:
         behaviour = self.behaviours[number]
         client = self.clients[number]
+        if self.is_hushed:
+            self.scheduler.push(self.scheduler.now_us + HUSHED_US, CLIENT_DUE, number)
+            return
         now_us = self.scheduler.now_us
         link = client.link
         will_key = behaviour.act(now_us // 1000)

@@ -10,7 +10,7 @@ import pytest
 
 from quantum.sim.profiles import draw_faults, draw_options
 from quantum.sim.run import run
-from quantum.sim.scenario import MQTT, Scenario, copy_scenario
+from quantum.sim.scenario import MQTT, STANDARD, Scenario, copy_scenario
 
 SEEDS = (1, 2, 3, 7)
 PRINT_DIGESTS = """
@@ -35,7 +35,7 @@ def digests_of(profile: str, seeds: list[int], hash_seed: str) -> dict[str, str]
     return digests
 
 
-@pytest.mark.parametrize("profile", [MQTT])
+@pytest.mark.parametrize("profile", [MQTT, STANDARD])
 def test_digest_is_the_same_under_other_hash_seeds_and_in_another_order(profile: str) -> None:
     first = digests_of(profile, list(SEEDS), "1")
     second = digests_of(profile, list(reversed(SEEDS)), "4242")
@@ -43,7 +43,7 @@ def test_digest_is_the_same_under_other_hash_seeds_and_in_another_order(profile:
     assert len(SEEDS) == len(dict.fromkeys(first.values()))
 
 
-@pytest.mark.parametrize("profile", [MQTT])
+@pytest.mark.parametrize("profile", [MQTT, STANDARD])
 def test_run_is_replayed_from_its_schedule(profile: str) -> None:
     scenario = Scenario(profile, 5)
     options = draw_options(scenario)

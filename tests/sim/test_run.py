@@ -3,8 +3,8 @@ what happened in them."""
 
 import pytest
 
-from quantum.sim import nemesis, run
-from quantum.sim.scenario import MQTT, Outcome, Scenario
+from quantum.sim import nemesis, run, settle
+from quantum.sim.scenario import BEYOND, MQTT, POWER, STANDARD, STORAGE, FaultEvent, Outcome, Scenario
 
 
 def outcomes(profile: str, count: int) -> list[Outcome]:
@@ -21,9 +21,10 @@ def totals(found: list[Outcome]) -> dict[str, int]:
     return total
 
 
-@pytest.mark.parametrize("profile", [MQTT])
-def test_first_seeds_are_clean(profile: str) -> None:
-    found = outcomes(profile, 20)
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("profile", "count"), [(MQTT, 20), (STANDARD, 8), (STORAGE, 4), (POWER, 4), (BEYOND, 2)])
+def test_first_seeds_are_clean(profile: str, count: int) -> None:
+    found = outcomes(profile, count)
     assert [] == [(seed, item.law, item.facts) for seed, item in enumerate(found, 1) if item.law]
     assert all(0 < item.stats["events"] for item in found)
 
@@ -54,8 +55,8 @@ def test_run_without_clients_and_faults_is_clean() -> None:
 
 def test_violation_names_law_and_facts_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     # With no time allowed for settling, a run cannot be clean.
-    monkeypatch.setattr(run, "QUIET_US", 1)
-    monkeypatch.setattr(run, "SETTLE_US", -1)
+    monkeypatch.setattr(settle, "QUIET_US", 1)
+    monkeypatch.setattr(settle, "SETTLE_US", -1)
     outcome = run.run(Scenario(MQTT, 3))
     assert "L2" == outcome.law
     assert outcome.facts[0].startswith("everything healed at")
@@ -63,3 +64,29 @@ def test_violation_names_law_and_facts_and_leaves_nothing_open(monkeypatch: pyte
     assert outcome.frozen.faults is not None
     again = run.run(outcome.frozen)
     assert (outcome.law, outcome.facts, outcome.digest) == (again.law, again.facts, again.digest)
+
+
+def test_every_machine_loses_power_in_every_seed_of_the_power_profile() -> None:
+    outcome = run.run(Scenario(POWER, 2, node_count=3))
+    assert "" == outcome.law
+    assert 1 <= outcome.stats[f"fault {nemesis.POWER_ALL}"]
+    assert 3 <= outcome.stats["power_losses"]
+
+
+def test_rot_on_every_replica_in_its_own_place_is_repaired() -> None:
+    faults = [
+        FaultEvent(
+            2_000_000 + number * 2_500_000, nemesis.HARM, 10_000, (number,), {"harm": 0, "part": part, "choice": 9}
+        )
+        for number, part in ((1, 100), (2, 500), (3, 900))
+    ]
+    outcome = run.run(Scenario(STORAGE, 4, node_count=3, duration_ms=10_000, faults=faults))
+    assert ("", ("", "")) == (outcome.law, outcome.facts)
+    assert 3 == outcome.marks["storage.damage.repaired"]
+
+
+def test_wiped_node_comes_back_whole() -> None:
+    faults = [FaultEvent(3_000_000, nemesis.WIPE, 10_000, (2,), {})]
+    outcome = run.run(Scenario(STANDARD, 5, node_count=3, duration_ms=6_000, faults=faults))
+    assert ("", ("", "")) == (outcome.law, outcome.facts)
+    assert 1 == outcome.marks["storage.damage.repaired"]
