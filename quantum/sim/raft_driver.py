@@ -91,7 +91,7 @@ def on_timer(world: "RaftWorld", replica: Replica, incarnation: int) -> None:
     raft = replica.raft
     if raft is None or incarnation != replica.incarnation or world.now_us < replica.timer_us:
         return
-    replica.timer_us = NEVER
+    replica.timer_us = replica.timer_ms = NEVER
     raft.on_clock(replica.clock.now_ms(world.now_us))
     turn(world, replica)
 
@@ -160,11 +160,11 @@ def turn(world: "RaftWorld", replica: Replica) -> None:
     for peer, index_min in raft.take_snapshots_wanted():
         give_snapshot(world, replica, peer, index_min)
     deadline_ms = raft.next_deadline_ms()
-    if deadline_ms:
-        at_us = replica.clock.real_us_at(deadline_ms, world.now_us)
-        if at_us < replica.timer_us:
-            replica.timer_us = at_us
-            world.scheduler.push(at_us, TIMER, replica.node, replica.incarnation)
+    if deadline_ms and deadline_ms < replica.timer_ms:
+        # A later one is found out when the earlier one is due.
+        replica.timer_ms = deadline_ms
+        replica.timer_us = replica.clock.real_us_at(deadline_ms, world.now_us)
+        world.scheduler.push(replica.timer_us, TIMER, replica.node, replica.incarnation)
     world.trace.record(world.now_us, raft.role, replica.node, raft.current_term, raft.commit_index, raft.log.last_index)
     if world.story is not None:
         world.story.on_turn(world.now_us, replica)

@@ -241,7 +241,7 @@ class RaftNemesis:
 
     def _drift(self, replica: Replica, ppm: int) -> None:
         replica.clock.drift(self._world.now_us, ppm)
-        replica.timer_us = NEVER  # It was set by the other pace.
+        replica.timer_us = replica.timer_ms = NEVER  # It was set by the other pace.
         if replica.raft is not None and not replica.pause_count:
             turn(self._world, replica)
 

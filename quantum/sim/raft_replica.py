@@ -47,6 +47,7 @@ class Replica:
         "slow_us",
         "snapshots_wanted",
         "stalled",
+        "timer_ms",
         "timer_us",
         "wait_us",
         "watch",
@@ -75,7 +76,8 @@ class Replica:
         self.raft = None
         self.watch = None
         self.stalled = []
-        self.timer_us = NEVER
+        self.timer_us = NEVER  # when its clock is looked at next,
+        self.timer_ms = NEVER  # and what it should show then
         self.doom = 0  # effects until it is killed in the middle of a turn, 0 for never
         self.given: dict[int, tuple[int, int]] = {}  # by peer: a second, and snapshots given in it
         self.heard: dict[int, int] = {}  # the latest process of each peer that was heard of
