@@ -235,6 +235,13 @@ class Client:
             self._outbound.on_sent(packet, key)
         self._send(self._publications.with_alias(packet))
 
+    def probe(self) -> None:
+        """Send one message of QoS 0 that everybody is to get who is there."""
+        if self.plan.topics:
+            packet, key = self._publications.draw_probe()
+            self.send_publish(packet, key)
+            self._promises.on_probe(key)
+
     def publish_on_old_link(self) -> None:
         """Write on the connection that was taken over: nobody may act on it. [MQTT-3.1.4-3]"""
         old, link = self._old_link, self.link

@@ -12,6 +12,7 @@ from quantum.sim.book import Book, Violation
 from quantum.sim.delivery_oracle import RETAINED, DeliveryOracle
 from quantum.sim.marks import Marks
 from quantum.sim.published import Published
+from quantum.sim.registers import OPEN_END
 from quantum.sim.retained_oracle import RetainedOracle
 from quantum.sim.session_page import Session, Standing
 from quantum.sim.session_register import EXISTS, NONE
@@ -30,6 +31,7 @@ class Promises:
     __slots__ = (
         "_deliveries",
         "_matcher",
+        "_probes",
         "_shared",
         "_wills",
         "book",
@@ -44,6 +46,7 @@ class Promises:
         self.published: dict[bytes, Published] = {}
         self.sessions: dict[str, Session] = {}
         self.delivery_count = 0
+        self._probes: list[Published] = []
         self._matcher = Matcher()
         self._deliveries = DeliveryOracle(self.book)
         self._shared = SharedOracle(self.book)
@@ -103,6 +106,11 @@ class Promises:
         if packet.retain:
             self.retained.on_write(message)
         return message
+
+    def on_probe(self, key: bytes) -> None:
+        """It was sent when nothing was wrong, and is not lost on the way."""
+        self.published[key].is_probe = True
+        self._probes.append(self.published[key])
 
     def on_stale_publish(self, key: bytes, why: str) -> None:
         """It was sent on a connection after another one of the same client was accepted. M10 [MQTT-3.1.4-3]"""
@@ -193,6 +201,7 @@ class Promises:
         if session_present and register.may_be_anew(may_have_expired):
             session.is_loose = True
         register.on_connected(is_lasting)
+        session.online_since = book.clock
         session.is_lasting = is_lasting
         if not session_present:
             self._end(session)
@@ -229,6 +238,7 @@ class Promises:
 
     def on_requests_lost(self, session: Session) -> None:
         """The connection ended."""
+        session.online_since = OPEN_END
         session.on_requests_lost(self.book.tick())
 
     def on_subscribe(self, session: Session, subscription: Subscription, subscription_id: int) -> None:
@@ -348,9 +358,23 @@ class Promises:
                 f"the connection with the will {message.key!r} ended without DISCONNECT",
                 f"{session.client_id}, subscribed to {message.topic_name}, never got it",
             )
+        self._check_probes()
         for session in self.sessions.values():
             if not session.has_left:
                 self.retained.on_nothing_more(session)
+
+    def _check_probes(self) -> None:
+        for message in self._probes:
+            for session in self.sessions.values():
+                if not session.expecting(message):
+                    continue
+                self.book.sometimes("mqtt.qos0.probe-expected")
+                if not session.has_got(message.key):
+                    self.violate(
+                        "L2",
+                        f"{message} with QoS 0 was sent when nothing was wrong, over a connection that held",
+                        f"{session.client_id}, connected and subscribed since before, never got it",
+                    )
 
     def owed(self) -> list[tuple[Session, Published, Standing]]:
         """Acknowledged messages that a standing subscription has not got yet."""

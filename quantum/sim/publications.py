@@ -50,6 +50,11 @@ class Publications:
                 packet.properties = draw_properties(prng)
         return packet, key
 
+    def draw_probe(self) -> tuple[Publish, bytes]:
+        """A message of QoS 0."""
+        key = f"{self._plan.client_id} {self.last_number + 1} probe".encode()
+        return Publish(self._plan.topics[0], key), key
+
     def draw_stale(self) -> tuple[Publish, bytes]:
         """A message for a connection that was taken over."""
         self.last_number += 1

@@ -30,6 +30,7 @@ class Published:
     is_refused: bool = False
     never: tuple[str, str] | None = None  # (law, why): it must not be acted on
     is_will: bool = False
+    is_probe: bool = False  # QoS 0, sent when nothing was wrong: whoever is connected gets it
     is_repeatable: bool = False  # it was sent again to a session that may be another than it was sent to first
 
     def __str__(self) -> str:

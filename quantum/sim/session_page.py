@@ -63,6 +63,7 @@ class Session:
     incarnation: int = 1
     register: SessionRegister = field(default_factory=SessionRegister)
     is_lasting: bool = False  # it goes on without a connection, and its client has not let go of it
+    online_since: int = OPEN_END  # the fact of the CONNACK of its open connection
     alive_ms: int = 0  # its connection surely was open in the log then
     never_expires: bool = False
     is_loose: bool = False  # a CONNECT that was left to itself may end it, or may have begun it anew: nobody can tell
@@ -172,6 +173,12 @@ class Session:
             ):
                 return standing
         return None
+
+    def expecting(self, message: Published) -> bool:
+        """Whether a message of QoS 0 must reach it when nothing is wrong."""
+        if self.has_left or self.share_group or self.online_since > message.sent_at or self.packet_bytes_max:
+            return False
+        return any(standing.begin != OPEN_END for standing in self.certain(message))
 
     def has_got(self, key: bytes) -> bool:
         """The message came, or may have come, as what it was when it was published."""

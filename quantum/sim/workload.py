@@ -17,6 +17,7 @@ ANSWER_TIMEOUT_MS: Final = 8_000
 PING_MS: Final = 1_000  # of silence, before a quiet client asks whether the server is there
 STALLED_MS: Final = 5_000  # of silence from a server that is asked all the time
 LEAVERS_DELAY_S_MAX: Final = 3
+CALM_MS: Final = 4_000  # of the quiet period, until nothing of what was wrong is left
 QUIET_THINK_US: Final = 250_000
 
 # What a client may do; indexes into `action_weights`.
@@ -189,6 +190,7 @@ class Behaviour:
         "_offline_weight",
         "_prng",
         "client",
+        "has_probed",
         "has_said_last",
         "is_off",
         "is_quiet",
@@ -212,6 +214,7 @@ class Behaviour:
         self.quiet_ms = 0  # when that began
         self.is_quiet = False
         self.has_said_last = False  # the one message of the quiet period
+        self.has_probed = False
         self.is_off = False  # never acts at all
         self.op_count = 0  # operations drawn
         self.ops_off: list[tuple[int, int]] = []  # first and last of those that are left out, though drawn
@@ -259,12 +262,15 @@ class Behaviour:
         if self.is_quiet and min(waited_ms, now_ms - self.quiet_ms) > STALLED_MS:
             self.is_stalled = True
         if self.is_quiet:
-            self._stay(waited_ms)
+            self._stay(waited_ms, now_ms)
             return b""
         return self._choose()
 
-    def _stay(self, waited_ms: int) -> None:
-        if not self.has_said_last:
+    def _stay(self, waited_ms: int, now_ms: int) -> None:
+        if self.has_said_last and not self.has_probed and now_ms - self.quiet_ms > CALM_MS and self.client.is_settled:
+            self.has_probed = True
+            self.client.probe()
+        elif not self.has_said_last:
             self.has_said_last = True
             self.client.publish(self._prng)
         elif not self.client.is_settled or waited_ms > PING_MS:

@@ -85,6 +85,13 @@ DELIVERIES = {
         BOTH + "p publish t/1 1 a retain\n p< puback a\n = s< publish t/1 1 a id=1",
     ),
     "told that nobody subscribes": ("M1", BOTH + "p publish t/1 1 a\n s< publish t/1 1 a id=1\n ! p< puback a code=10"),
+    "QoS 0 lost when nothing was wrong": ("L2", BOTH + "p probe\n = s< publish t/1 0 p:1:probe"),
+    "QoS 0 lost by one of two": (
+        "L2",
+        BOTH
+        + "q connect\n q< connack\n q subscribe t/1 0\n q< suback 0\n p probe\n s< publish t/1 0 p:1:probe\n"
+        + "= q< publish t/1 0 p:1:probe",
+    ),
     # -- exactly once, at most once: ONCE, M2, M5 -------------------------------------------------------------------
     "QoS 2 delivered again after its end": (
         "ONCE",

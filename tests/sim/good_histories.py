@@ -4,6 +4,10 @@ from tests.sim.doctored_deliveries import BOTH
 from tests.sim.doctored_sessions import DELAYED, GROUP, WATCHED, WILL, WRITER
 
 GOOD = {
+    "QoS 0 may get lost between two connections": (BOTH + "s drop\n p probe\n s connect\n s< connack present"),
+    "QoS 0 is not owed by a subscription that is asked for": (
+        "s connect\n s< connack\n s subscribe t/1 0\n p connect\n p< connack\n p probe\n s< suback 0"
+    ),
     "QoS 0 may get lost": BOTH + "p publish t/1 0 a",
     "what was not acknowledged may get lost": BOTH + "p publish t/1 1 a",
     "nothing is owed to a subscription of QoS 0": (

@@ -187,6 +187,8 @@ class History:
             client.drop()
         elif verb == "leave":
             client.leave()
+        elif verb == "probe":
+            client.probe()
         elif verb == "stale":
             client.publish_on_old_link()
         elif verb == "acks":
