@@ -164,7 +164,6 @@ class Replica:
         reader.restore()
         self.applied_index = manifest.index
         self.applied_term = manifest.term
-        self.snapshot_index = manifest.index
         self._decoded.clear()
         self._digests = {manifest.index: manifest.digest()}
         return True
@@ -177,7 +176,7 @@ class Replica:
         assert not is_needed
 
     def on_snapshot_durable(self, index: int) -> None:
-        """This replica's own snapshot is durable: the log up to there may go from the disk."""
+        """A snapshot is durable, and the log says so: the log up to there may go from the disk."""
         self.snapshot_index = max(self.snapshot_index, index)
 
     # -- outputs ----------------------------------------------------------------------------------------------------

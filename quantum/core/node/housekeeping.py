@@ -1,7 +1,8 @@
 """What keeps the disk bounded: segments made ahead of need, snapshots cut when the log grew, and both deleted in time.
 
 Everything here runs on the background lane and may stop at any point: a crash leaves the old or the new whole. A segment
-goes when every group has a snapshot beyond its last entry, oldest first and one at a time, so that no gap can appear. A
+goes when every group has a snapshot beyond its last entry, oldest first and one at a time, so that no gap can appear, and
+only when it lies in front of the place where the hard states were last written anew, so that no vote goes with it. A
 snapshot that is being sent to a peer stays until it arrived.
 """
 
@@ -53,11 +54,14 @@ class Housekeeping:
         "_created",
         "_deleting",
         "_due",
+        "_floor_segment",
         "_groups",
+        "_installed",
         "_is_published",
         "_log_bytes",
         "_manifest",
         "_manifests",
+        "_mark_segment",
         "_mark_sequence",
         "_marked",
         "_marks_waiting",
@@ -101,9 +105,12 @@ class Housekeeping:
         self._snapshot: SnapshotWriter | None = None
         self._snapshot_group = 0
         self._manifest: Manifest | None = None  # of the snapshot under way, once all chunks are durable
+        self._installed: dict[int, Manifest] = {}  # group → a peer's, whose place in the log is not secured yet
         self._is_published = False  # the manifest is durable, the log does not say so yet
         self._marked = False  # the log says so
         self._mark_sequence = 0  # of the last mark
+        self._mark_segment = 0  # where it was written, or a later one
+        self._floor_segment = writer.segment  # the hard states stand there or behind it: the boot wrote them
         self._marks_waiting: dict[int, bool] = {}  # what of it is not durable yet, see `_mark`
         self._manifests = manifests  # group → its newest snapshot
         self._snapshot_files, self._old_files = files
@@ -133,15 +140,18 @@ class Housekeeping:
         """One step of whatever is under way, and the next thing when nothing is."""
         for number, index in self._transfers.take_damaged():
             self._on_damaged(number, index)
-        if self._snapshot is None:
-            if self._due or self._log_bytes >= self._snapshot_log_bytes:
+        if self._snapshot is None and self._manifest is None:
+            if self._installed:
+                self._manifest = self._installed.pop(next(iter(self._installed)))
+                self._mark(self._manifest)
+            elif self._due or self._log_bytes >= self._snapshot_log_bytes:
                 self._begin_snapshot()
         elif not self._waiting:
             if self._manifest is None:
                 self._cut()
             elif self._is_published and not self._marked:
-                if self._manifest.index < self._groups[self._manifest.group].snapshot_index:
-                    self._old_files += _files_of(self._manifest)  # A peer's was installed meanwhile.
+                if self._is_outdated(self._manifest):
+                    self._old_files += _files_of(self._manifest)
                     self._end_snapshot()
                 else:
                     self._mark(self._manifest)
@@ -205,6 +215,7 @@ class Housekeeping:
     def on_installed(self, manifest: Manifest) -> None:
         """A peer's snapshot is durable here and took the place of this disk's own."""
         self._publish(manifest)
+        self._installed[manifest.group] = manifest
 
     def _on_damaged(self, group: int, index: int) -> None:
         """A snapshot of this disk cannot be read: another one takes its place, as long as the state is in memory."""
@@ -253,6 +264,7 @@ class Housekeeping:
         The log reports groups by number; what the node itself waits for has keys of 0 and below, one for each hard state.
         """
         self._mark_sequence += 1
+        self._mark_segment = self._writer.segment
         self._writer.add(encode_snapshot_mark(mark_of(manifest)), NODE_MARKS, 0, self._mark_sequence)
         self._marks_waiting = {NODE_MARKS: True}
         for number, group in self._groups.items():
@@ -264,12 +276,17 @@ class Housekeeping:
 
     def _finish_snapshot(self, manifest: Manifest) -> None:
         self._end_snapshot()
-        group = self._groups[manifest.group]
-        if manifest.index < group.snapshot_index:
+        self._floor_segment = self._mark_segment
+        if self._is_outdated(manifest):
             self._old_files += _files_of(manifest)
             return
-        group.on_snapshot_durable(manifest.index)
+        self._groups[manifest.group].on_snapshot_durable(manifest.index)
         self._publish(manifest)
+
+    def _is_outdated(self, manifest: Manifest) -> bool:
+        """A later one, a peer's, was installed meanwhile."""
+        newest = self._manifests.get(manifest.group)
+        return newest is not None and manifest.index < newest.index
 
     def _publish(self, manifest: Manifest) -> None:
         files = _files_of(manifest)
@@ -308,7 +325,7 @@ class Housekeeping:
                 return
         writer = self._writer
         oldest = writer.oldest_segment()
-        if oldest >= writer.segment:
+        if oldest >= min(writer.segment, self._floor_segment):
             return
         for number, index in writer.last_index.get(oldest, {}).items():
             if index > self._groups[number].snapshot_index:

@@ -310,7 +310,8 @@ class Storage:
     def _install(self, incoming: Incoming, housekeeping: Housekeeping) -> None:
         group = incoming.group
         manifest = incoming.manifest
-        housekeeping.abandon(group.number)
+        if group.wants_snapshot(manifest.index):
+            housekeeping.abandon(group.number)
         try:
             is_installed = group.install(incoming.sender, incoming.term, manifest, incoming.reader)
         except SnapshotDamaged as error:
@@ -366,11 +367,10 @@ class Storage:
                 writer.add_segment(segment, size)
         for number, recovered in self._recovered.items():
             manifest = boot.manifests.get(number)
-            if not boot.gathered[number].is_sole:
-                if manifest is not None and manifest.index == recovered.snapshot_index and not recovered.entries:
-                    # A crash may have come before the log said that a peer's snapshot took its place.
-                    writer.add(encode_snapshot_mark(mark_of(manifest)), NODE_MARKS, 0)
-                writer.add_hard_state(encode_hard_state(hard_state_of(number, recovered)), NODE_MARKS - number, 0)
+            if manifest is not None and manifest.index == recovered.snapshot_index and not recovered.entries:
+                # A crash may have come before the log said that a peer's snapshot took its place.
+                writer.add(encode_snapshot_mark(mark_of(manifest)), NODE_MARKS, 0)
+            writer.add_hard_state(encode_hard_state(hard_state_of(number, recovered)), NODE_MARKS - number, 0)
         self._writer = writer
         self._request_number = boot.request_number
         self._housekeeping = Housekeeping(
