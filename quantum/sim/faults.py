@@ -13,6 +13,7 @@ from quantum.sim.clients import Client
 from quantum.sim.damage import Budget, Harm
 from quantum.sim.host import BY_KILL, Armed, ArmedStep, Host
 from quantum.sim.network import Link, Network
+from quantum.sim.operator import Operator
 from quantum.sim.peer_network import PeerFrame, PeerNetwork, flipped
 from quantum.sim.scenario import FaultEvent
 from quantum.sim.scheduler import FAULT_ENDS, READER_RESUMES, Scheduler
@@ -52,6 +53,7 @@ class Faults:
     __slots__ = (
         "_active",
         "budget",
+        "operator",
         "_clients",
         "_count",
         "_hosts",
@@ -71,7 +73,9 @@ class Faults:
         peers: PeerNetwork,
         scheduler: Scheduler,
         *,
+        operator: Operator,
         is_strict: bool,
+        voters_min: int,
     ) -> None:
         self._hosts = hosts
         self._clients = clients
@@ -81,7 +85,8 @@ class Faults:
         self._active: dict[int, tuple[FaultEvent, Callable[[], None]]] = {}
         self._count = 0
         self._is_healed = False
-        self.budget = Budget(len(hosts), is_strict)
+        self.budget = Budget(voters_min if is_strict else len(hosts), is_strict)
+        self.operator = operator
         self.unreached: dict[int, int] = {}  # node → how many faults keep clients away from it
         self.counts: dict[str, int] = {}
 
@@ -96,6 +101,9 @@ class Faults:
             return []
         if kind in (nemesis.POWER_ALL,):
             return self._power_all(event)
+        if kind in (nemesis.TRANSFER, nemesis.MEMBERS):
+            self._operate(event)
+            return []
         if kind == nemesis.LEADER_MINORITY:
             self._leader_minority(event)
             return []
@@ -236,6 +244,22 @@ class Faults:
         self._count += 1
         self._active[self._count] = (event, undo)
         self._scheduler.push(self._scheduler.now_us + event.duration_us, FAULT_ENDS, self._count)
+
+    def _operate(self, event: FaultEvent) -> None:
+        leader = self.leader()
+        if leader is None:
+            return
+        if event.kind == nemesis.TRANSFER:
+            self.operator.transfer(leader, event.nodes[0])
+        else:
+            self.operator.change(leader, list(event.nodes))
+            self._last(event, self.restore_members)
+
+    def restore_members(self) -> None:
+        """Everybody votes again, if somebody leads who can be asked."""
+        leader = self.leader()
+        if leader is not None and not self.operator.is_restored(leader):
+            self.operator.change(leader, list(self._hosts))
 
     # -- between nodes --------------------------------------------------------------------------------------------
 

@@ -96,11 +96,11 @@ class Laws:
     def _check_durable(self, host: Host, node: Node, commit: int) -> None:
         """R7: at its first exposure a committed entry is durable on a quorum of every set of voters in force."""
         raft = inside.raft_of(node)
-        membership = raft.membership
         first = max(self.exposed_index, raft.log.base_index) + 1
         for index in range(first, commit + 1):
             term = raft.log.term_at(index)
             self.committed[index] = term
+            membership = raft.membership_at(index)
             for voters in (membership.voters, membership.outgoing):
                 holders = [number for number in voters if self._logs[number].had(index, term)]
                 if voters and 2 * len(holders) <= len(voters):

@@ -47,6 +47,9 @@ CLOG: Final = "clog"  # nodes: from, to; is_reversing: what waited arrives last 
 SLOW_LINK: Final = "slow-link"  # nodes: from, to; delay_us
 NARROW_LINK: Final = "narrow-link"  # nodes: from, to; bytes_per_ms, queue_bytes
 FOREIGN_FRAME: Final = "foreign-frame"  # nodes: to; choice
+# Operators.
+TRANSFER: Final = "transfer"  # nodes: whom the leader is asked to hand over to
+MEMBERS: Final = "members"  # nodes: who is to vote, for duration_us; the others learn
 # Disks.
 ROT: Final = "rot"  # kill, and one bit of a synced batch turns: part (of 1000) says which, choice which bit
 SYNC_ERROR: Final = "sync-error"  # the next sync of the log fails
@@ -92,6 +95,8 @@ _WEIGHTS: Final = {
     SLOW_LINK: 1,
     NARROW_LINK: 1,
     FOREIGN_FRAME: 1,
+    TRANSFER: 2,
+    MEMBERS: 2,
     ROT: 1,
     SYNC_ERROR: 1,
     SLOW_DISK: 1,
@@ -122,6 +127,8 @@ _NODES_MIN: Final = {
     SLOW_LINK: 2,
     NARROW_LINK: 2,
     FOREIGN_FRAME: 2,
+    TRANSFER: 2,
+    MEMBERS: 3,
     HARM: 3,
     ROLL_BACK: 3,
     WIPE: 3,
@@ -303,6 +310,11 @@ def _foreign_frame(prng: Prng, _options: NemesisOptions, node_count: int, _: int
     event.args["choice"] = prng.below(1 << 32)
 
 
+def _members(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
+    _for_a_while(prng, options, event)
+    event.nodes = tuple(sorted(number + 1 for number in prng.permutation(node_count)[: node_count - 1]))
+
+
 def _rot(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
     event.duration_us = 1_000 + prng.below(options.restart_us_max)
     event.nodes = _one(prng, node_count)
@@ -370,6 +382,8 @@ _DRAWS: Final[dict[str, _Draw]] = {
     SLOW_LINK: _directed,
     NARROW_LINK: _directed,
     FOREIGN_FRAME: _foreign_frame,
+    TRANSFER: _sync_error,
+    MEMBERS: _members,
     ROT: _rot,
     SYNC_ERROR: _sync_error,
     SLOW_DISK: _on_one,

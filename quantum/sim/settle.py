@@ -30,6 +30,9 @@ STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
 def settle(world: World, way: int, prng: Prng) -> None:
     """Heal, wait, look. Violations are in the world's book."""
     world.heal()
+    if not _everybody_votes(world):
+        world.promises.violate("L4", "everything healed, and the operator asks for all to vote", _disagreement(world))
+        return
     lost = _core_loses(world, prng) if way == CORE else []
     if way == QUIET:
         world.is_hushed = True
@@ -53,6 +56,17 @@ def settle(world: World, way: int, prng: Prng) -> None:
         world.promises.violate("L3", "everything healed long ago, and nothing is under way", _disagreement(world))
         return
     world.look_inside(has_leak_check=not (lost and how == DEAF))
+
+
+def _everybody_votes(world: World) -> bool:
+    """Insist on it."""
+    limit_us = world.scheduler.now_us + AGREE_US
+    while not world.operator.is_restored(world.leader()):
+        if world.promises.violations or world.scheduler.now_us > limit_us:
+            return False
+        world.faults.restore_members()
+        world.run_until(world.scheduler.now_us + STEP_US)
+    return True
 
 
 def _core_loses(world: World, prng: Prng) -> list[Host]:

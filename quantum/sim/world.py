@@ -10,7 +10,7 @@ from typing import Final, final
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.node import Node
 from quantum.core.prng import Prng
-from quantum.sim import autopsy, crash_matrix, inside, trace
+from quantum.sim import autopsy, crash_matrix, inside, nemesis, trace
 from quantum.sim.carrier import Carrier
 from quantum.sim.clients import ONLINE, Client, ClientPlan
 from quantum.sim.connections import Connections
@@ -22,6 +22,7 @@ from quantum.sim.host import BY_KILL, Host
 from quantum.sim.laws import Laws
 from quantum.sim.marks import UNSYNCED_LOSS, Marks
 from quantum.sim.network import Network, NetworkOptions
+from quantum.sim.operator import Operator
 from quantum.sim.peer_network import PeerFrame, PeerNetwork, PeerOptions
 from quantum.sim.promises import Promises
 from quantum.sim.scenario import FaultEvent
@@ -104,6 +105,7 @@ class World:
         "ledger",
         "marks",
         "network",
+        "operator",
         "options",
         "peers",
         "promises",
@@ -145,11 +147,18 @@ class World:
         for number, (config, disk) in enumerate(zip(node_configs, disk_options, strict=True), 1):
             self._add_host(number, config, disk)
         self.laws = Laws(self.promises, self.marks, {number: host.log for number, host in self.hosts.items()})
+        self.operator = Operator(self.hosts, self.marks)
+        has_changes = any(event.kind == nemesis.MEMBERS for event in schedule)
         self.faults = Faults(
-            self.hosts, self.clients, self.network, self.peers, self.scheduler, is_strict=options.is_strict
+            self.hosts,
+            self.clients,
+            self.network,
+            self.peers,
+            self.scheduler,
+            operator=self.operator,
+            is_strict=options.is_strict,
+            voters_min=len(self.hosts) - has_changes,
         )
-        for plan in plans:
-            self.add_client(plan)
         self.connections = Connections(
             prng.stream("choices"),
             options.stay_share,
@@ -340,6 +349,8 @@ class World:
         for event in out.events:
             self.trace.record(now_us, trace.EVENT, host.number, event.level, event.name.encode())
             self.marks.sometimes(f"event.{event.name}")
+        if out.admin:
+            self.operator.take_replies(out)
         if self.scribe is not None:
             self.scribe.on_turn(host, out)
         if out.is_ready:
