@@ -88,6 +88,7 @@ class Edge:
         "_config",
         "_deadlines",
         "_inbound",
+        "_is_abandoned",
         "_is_open",
         "_is_opening",
         "_now_ms",
@@ -107,6 +108,7 @@ class Edge:
         self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
         self._authentication = Authentication(config)
         self._deadlines = Deadlines()
+        self._is_abandoned = False  # a connection went while its OpenSession may still be in the batch
         self._is_open = False  # the log knows this incarnation of the edge
         self._is_opening = False  # the next effects are those of the entry that opened it
         self._now_ms = 0
@@ -296,6 +298,9 @@ class Edge:
     def take_batch(self) -> Batch | None:
         """The commands of this turn; None when there are none."""
         batch = self._inbound.batch
+        if self._is_abandoned:
+            self._is_abandoned = False
+            batch.drop_abandoned()
         if not batch.commands and not batch.refused:
             return None
         self._inbound.batch = Batch()
@@ -521,6 +526,8 @@ class Edge:
     def _leave(self, connection: EdgeConnection, cause: Cause, expiry_s: int) -> None:
         """The connection's part in its session ends here."""
         was_open = connection.state == OPEN
+        if connection.state == OPENING:
+            self._is_abandoned = True
         connection.state = CLOSED
         connection.end_cause = cause
         if was_open:

@@ -4,16 +4,15 @@ What was numbered is kept until it is applied, whatever became of it on the way:
 lost. It is sent again as it was, and the log lets each number count once.
 """
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from quantum.core.broker.commands import Command, Entry, encode_entry
 from quantum.core.broker.effects import Effects
 from quantum.core.causes import Cause
-
-if TYPE_CHECKING:
-    from quantum.core.edge.connections import EdgeConnection
+from quantum.core.edge.connections import CLOSED, EdgeConnection
 
 # What the waiting connection does with the result.
 NOBODY: Final = 0
@@ -33,13 +32,13 @@ ACK_DELIVERY: Final = 8  # PUBREL with 0x92 where PUBREC named an unknown Packet
 class Waiter:
     """One connection that waits for one command's result."""
 
-    connection: "EdgeConnection"
+    connection: EdgeConnection
     then: int
     packet_id: int
     reason_codes: list[int] | None  # SUBACK codes already decided by the edge, -1 where the log decides
 
     def __init__(
-        self, connection: "EdgeConnection", then: int, packet_id: int, reason_codes: list[int] | None = None
+        self, connection: EdgeConnection, then: int, packet_id: int, reason_codes: list[int] | None = None
     ) -> None:
         self.connection = connection
         self.then = then
@@ -64,6 +63,22 @@ class Batch:
         """Append a command and who waits for it."""
         self.commands.append(command)
         self.waiters.append(waiter)
+
+    def drop_abandoned(self) -> None:
+        """Leave out the CONNECTs of connections that are gone: their clients may be served elsewhere by now, and a late
+        CONNECT would take that from them."""
+        commands: list[Command] = []
+        waiters: list[Waiter | None] = []
+        dropped: list[int] = []
+        for at, waiter in enumerate(self.waiters):
+            if waiter is not None and waiter.then == OPEN and waiter.connection.state == CLOSED:
+                dropped.append(at)
+            else:
+                commands.append(self.commands[at])
+                waiters.append(waiter)
+        self.commands = commands
+        self.waiters = waiters
+        self.refused = [(at - bisect_left(dropped, at), cause, waiter) for at, cause, waiter in self.refused]
 
     def refuse(self, cause: Cause, waiter: Waiter) -> None:
         """Answer with a refusal once all commands added so far are answered."""

@@ -12,10 +12,12 @@ from quantum.core.causes import (
     RELAY_REPEATED,
     SHARED_GROUP_EMPTY,
 )
+from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.packets import (
     V5,
     V311,
     Connack,
+    Connect,
     Disconnect,
     Packet,
     Puback,
@@ -372,6 +374,46 @@ def test_a_connect_that_waits_is_answered_once_the_edge_is_open_again() -> None:
     assert [Connack(False, 0).reason_code] == [
         packet.reason_code for packet in several.take(conn_id) if isinstance(packet, Connack)
     ]
+
+
+def test_a_connect_that_was_given_up_takes_nothing_from_the_client_when_its_edge_opens() -> None:
+    """1. its node has no open edge 2. the client goes to another node 3. the edge opens."""
+    several = Several(2)
+    site = several.sites[2]
+    several.close_edge(2)
+    site.is_held = True
+    stays, gone = several.connect(2, "stays"), several.connect(2, "c")
+    site.edge.on_closed(gone, "given up")
+    served = several.connect(1, "c", expiry_s=100)
+    several.subscribe(served, Subscription("t", 1))
+    site.is_held = False
+    several.open_edge(2)
+    assert not several.is_closed(served)
+    assert [Connack] == [type(packet) for packet in several.take(stays)]
+    several.send(served, Publish("t", b"x", 1, packet_id=1))
+    assert [b"x"] == payloads(several.take(served))
+
+
+def test_answers_of_the_edge_keep_their_place_when_a_connect_before_them_is_given_up() -> None:
+    """[MQTT-4.6.0-2]: 1. a CONNECT 2. a PUBLISH to accept 3. one to refuse, all in one turn; then the CONNECT's client goes."""
+    several = Several(1)
+    site = several.sites[1]
+    publisher = several.connect(1, "p")
+    for conn_id, data in (
+        (900, encode_packet(V5, Connect(V5, "gone", True, 0))),
+        (publisher, encode_packet(V5, Publish("t", b"", 1, packet_id=1))),
+        (publisher, encode_packet(V5, Publish("$SYS/x", b"", 1, packet_id=2))),
+        (publisher, encode_packet(V5, Publish("t", b"", 1, packet_id=3))),
+    ):
+        if conn_id == 900:
+            site.edge.on_accepted(900, "tcp", "peer", "")
+        site.edge.on_received(conn_id, data)
+    site.edge.on_closed(900, "given up")
+    several.run()
+    assert [(1, 0), (2, 0x90), (3, 0)] == [
+        (packet.packet_id, packet.reason_code) for packet in several.take(publisher) if isinstance(packet, Puback)
+    ]
+    assert {} == site.state.session_view("gone")
 
 
 def test_an_edge_that_opens_over_its_own_open_incarnation_keeps_what_connects_after() -> None:
