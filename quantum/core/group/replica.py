@@ -20,7 +20,7 @@ from quantum.core.snapshot.manifest import Manifest
 from quantum.core.state_machine import StateMachine
 from quantum.core.wal.writer import Writer
 
-APPLY_BYTES: Final = 4_194_304  # entry data applied in one call
+APPLY_BYTES: Final = 1_048_576  # entry data applied in one call
 LOG_BYTES_MAX: Final = 67_108_864  # applied entries kept in memory for followers; who is further behind gets a snapshot
 SOLE_LOG_BYTES_MAX: Final = 1_048_576  # the same where there is no follower
 

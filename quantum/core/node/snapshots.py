@@ -221,6 +221,15 @@ class Snapshots:
                 self._on_written(incoming)
                 return
 
+    def on_read_failed(self, number: int) -> bool:
+        """A disk request failed; True when it was the reading of a snapshot that is being sent."""
+        for sending in self._outgoing.values():
+            if sending.reading == number:
+                sending.reading = 0
+                self._send_piece(sending, b"")
+                return True
+        return False
+
     # -- sending ----------------------------------------------------------------------------------------------------
 
     def send(self, group: int, peer: int, manifest: Manifest, term: int) -> None:

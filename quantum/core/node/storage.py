@@ -167,6 +167,8 @@ class Storage:
             if self.failure:
                 return
             if item.error:
+                if self._snapshots.on_read_failed(item.number):
+                    continue  # A piece for a peer: nothing is lost by it here, and another snapshot will do.
                 self._fail(f"disk request failed: {item.error}")
             elif self._housekeeping is not None:
                 self._on_done_serving(item, self._housekeeping)
@@ -220,7 +222,8 @@ class Storage:
             housekeeping.on_written(len(append.data))
             if self._config.is_relaxed:
                 for number, sequence in append.marks.items():
-                    self._on_durable(number, sequence)
+                    if number > NODE_MARKS:  # What is deleted on the strength of a mark waits for the disk.
+                        self._on_durable(number, sequence)
         housekeeping.create_segments()
 
     # -- outputs ----------------------------------------------------------------------------------------------------

@@ -29,11 +29,14 @@ class Disk:
     def __init__(self) -> None:
         self.files: dict[str, bytearray] = {}
         self.error = ""  # what every write fails with from now on
+        self.unreadable = ""  # a file that cannot be read
 
     def answer(self, request: DiskRequest) -> DiskDone:
         if isinstance(request, ListFiles):
             return DiskDone(request.number, files=sorted((name, len(data)) for name, data in self.files.items()))
         if isinstance(request, ReadFile):
+            if request.name == self.unreadable:
+                return DiskDone(request.number, "EIO")
             data = bytes(self.files[request.name][request.offset : request.offset + request.size])
             return DiskDone(request.number, data=data)
         if self.error:

@@ -232,3 +232,17 @@ def test_a_replica_whose_last_segment_is_gone_does_not_vote_on_what_is_left(roun
     assert 0 == cluster.leader()
     cluster.start(leader)
     settled(cluster)
+
+
+def test_a_snapshot_that_cannot_be_read_for_a_peer_is_cut_anew() -> None:
+    cluster = Cluster(storage=SMALL)
+    leader, a, _ = followers(cluster)
+    cluster.kill(a)
+    filled(cluster, leader, 200)
+    cluster.pass_time(500)
+    before = snapshot_index(cluster, leader)
+    cluster.members[leader].up.storage.groups[PARTITION].raft.compact(before)
+    cluster.members[leader].disk.unreadable = next(n for n in cluster.members[leader].disk.files if "chunk-000002" in n)
+    cluster.start(a)
+    settled(cluster)
+    assert before < snapshot_index(cluster, leader)
