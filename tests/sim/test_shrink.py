@@ -131,3 +131,41 @@ def test_any_needed_subset_is_found(needed: list[int]) -> None:
     shrunk = shrink(scenario, outcome, subset)
     kept = [fault.args["id"] for fault in shrunk.scenario.faults or []]
     assert needed == kept
+
+
+def lucky(scenarios: Iterable[Scenario]) -> Iterator[tuple[int, Outcome]]:
+    """A world whose law breaks once a client did all of its first 90 operations; by luck of the draw, its first 3."""
+    for at, scenario in enumerate(scenarios):
+        needed = 3 if scenario.seed % 8 == 1 else 90
+        is_broken = not any(scenario.is_op_off(0, op) for op in range(needed)) and 0 not in scenario.clients_off
+        outcome = Outcome("LUCK" if is_broken else "", ("", ""), "", {}, {}, needed * 1000, op_counts=(needed + 10,))
+        outcome.frozen = copy_scenario(scenario, faults=[])
+        yield at, outcome
+
+
+def test_another_seed_is_taken_where_the_law_breaks_sooner() -> None:
+    scenario = Scenario("lite", 10)
+    outcome = next(lucky([scenario]))[1]
+    shrunk = shrink(scenario, outcome, lucky, replays_max=800)
+    assert 17 == shrunk.scenario.seed
+    assert 3 == size_of(shrunk.scenario, shrunk.outcome)
+    assert shrunk.is_minimal
+
+
+SCHEDULE = [FaultEvent(at * 1_000_001, "pause") for at in range(200)]
+
+
+def needing_all(scenarios: Iterable[Scenario]) -> Iterator[tuple[int, Outcome]]:
+    """A world whose law breaks when nothing of a long schedule is left out, and one operation is not."""
+    for at, scenario in enumerate(scenarios):
+        is_broken = scenario.faults == SCHEDULE and not scenario.is_op_off(0, 5) and 0 not in scenario.clients_off
+        yield at, Outcome("ALL" if is_broken else "", ("", ""), "", {}, {}, 200_000_000, op_counts=(100,))
+
+
+def test_long_list_that_gives_nothing_leaves_replays_for_the_others() -> None:
+    scenario = Scenario("lite", 17, faults=SCHEDULE)
+    outcome = next(needing_all([scenario]))[1]
+    shrunk = shrink(scenario, outcome, needing_all, replays_max=150)
+    assert 201 == size_of(shrunk.scenario, shrunk.outcome)
+    assert not shrunk.scenario.is_op_off(0, 5)
+    assert not shrunk.is_minimal
