@@ -13,7 +13,6 @@ from quantum.core.wal.batch import OVERHEAD_BYTES, encode_batch
 from quantum.core.wal.segment import HEAD_BYTES as SEGMENT_HEAD_BYTES
 from quantum.core.wal.segment import encode_head, segment_name
 
-FRAMES_MAX: Final = 0xFFFFFFFF
 _HARD_STATE: Final = -1  # in place of an entry's index: a frame that is to be written twice
 
 

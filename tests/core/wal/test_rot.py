@@ -2,6 +2,7 @@
 W1). Method: a log of several segments; every bit turned, sectors made random or blank, batches written to wrong places,
 files lost and cut; then the log goes on, and is read again."""
 
+import google_crc32c
 import pytest
 
 from quantum.core.prng import Prng
@@ -202,8 +203,20 @@ def test_foreign_copied_and_newer_segments_are_refused() -> None:
         Reading(medium.image, identity_salt("cluster", "other"))
     with pytest.raises(LogDamaged, match="segment 2 is a copy of segment 1"):
         Reading({**medium.image, 2: medium.image[1]})
-    head = bytearray(encode_head(SALT, 1, SEGMENT_BYTES, 1, NO_DIGEST))
-    assert head == medium.image[1][: len(head)]
+    data = medium.image[1]
+    newer = (3).to_bytes(4, "little") + data[12:64]
+    with pytest.raises(LogDamaged, match="segment 1 has format 3, this version reads 2"):
+        Reading({1: data[:4] + google_crc32c.value(newer).to_bytes(4, "little") + newer + data[64:]})
+    older = (1).to_bytes(4, "little") + (1).to_bytes(8, "little") + (1).to_bytes(8, "little") + NO_DIGEST
+    crc = google_crc32c.value(SALT + older).to_bytes(4, "little")
+    with pytest.raises(LogDamaged, match="segment 1 has format 1, this version reads 2"):
+        Reading({1: data[:4] + crc + older + data[44:]})
+
+
+def test_a_head_has_its_golden_bytes() -> None:
+    head = encode_head(bytes(range(16)), 7, 4096, 9, b"p" * 16)
+    golden = "51534547 7fde8247 02000000 0700000000000000 0900000000000000" + "70" * 16
+    assert bytes.fromhex(golden + "0010000000000000 000102030405060708090a0b") == head
 
 
 def test_a_batch_in_a_payload_does_not_pass_for_one_of_the_log() -> None:
