@@ -6,6 +6,7 @@ from quantum.core.mqtt.decode import decode_packet
 from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.framer import Framer
 from quantum.core.mqtt.packets import V5, Connack, Connect, Packet
+from quantum.core.mqtt.properties import PropertyValue
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.inputs import TCP, Accepted, AdminRequest, Inputs
 from quantum.core.node.node import PARTITION, Node
@@ -147,7 +148,7 @@ class Cluster:
         member = self.members[number]
         member.inputs.accepted.append(Accepted(conn_id, "tcp://127.0.0.1:1883", TCP, f"127.0.0.1:{50_000 + conn_id}"))
         self.versions[conn_id] = version
-        properties = {17: expiry_s} if version == V5 and expiry_s else {}
+        properties: dict[int, PropertyValue] = {17: expiry_s} if version == V5 and expiry_s else {}
         self.send(number, conn_id, Connect(version, client_id, clean, 0, properties=properties))
         return conn_id
 

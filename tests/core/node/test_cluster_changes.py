@@ -12,7 +12,9 @@ from tests.core.node.cluster import Cluster
 def members(cluster: Cluster, number: int) -> tuple[object, object]:
     body = cluster.ask(number, "GET", "/cluster").body
     assert body is not None
-    (group,) = body["groups"]  # type: ignore[misc]
+    groups = body["groups"]
+    assert isinstance(groups, list)
+    (group,) = groups
     assert [] == group["outgoing"]
     return group["voters"], group["learners"]
 

@@ -78,7 +78,7 @@ def test_rubbish_is_damaged(data: bytes) -> None:
 
 def resealed(frame: bytes) -> bytes:
     """The frame with a checksum that holds: what only a broken program sends."""
-    crc = google_crc32c.extend(google_crc32c.value(b"c"), frame[20:])
+    crc: int = google_crc32c.extend(google_crc32c.value(b"c"), frame[20:])
     return frame[:16] + crc.to_bytes(4, "little") + frame[20:]
 
 
