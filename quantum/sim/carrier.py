@@ -12,6 +12,7 @@ from quantum.sim import crash_matrix, trace
 from quantum.sim.connections import Connections
 from quantum.sim.farewells import Farewells
 from quantum.sim.faults import Crash
+from quantum.sim.frame_filter import FrameFilter
 from quantum.sim.host import Armed, Host
 from quantum.sim.marks import Marks
 from quantum.sim.peer_network import PeerFrame, PeerNetwork
@@ -28,7 +29,7 @@ _PEER: Final = -1000
 class Carrier:
     """One for the whole world."""
 
-    __slots__ = ("_connections", "_farewells", "_marks", "_peers", "_scheduler", "_scribe", "_trace")
+    __slots__ = ("_connections", "_farewells", "_filter", "_marks", "_peers", "_scheduler", "_scribe", "_trace")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Carrier:
         scheduler: Scheduler,
         farewells: Farewells,
         scribe: Scribe | None,
+        frame_filter: FrameFilter,
     ) -> None:
         self._connections = connections
         self._peers = peers
@@ -47,6 +49,7 @@ class Carrier:
         self._scheduler = scheduler
         self._farewells = farewells
         self._scribe = scribe
+        self._filter = frame_filter
 
     def carry_out(self, host: Host, out: Outputs) -> Crash | None:
         """Serve all destinations, or those before the crash that is returned."""
@@ -124,6 +127,7 @@ class Carrier:
             if to != receiver:
                 continue
             self._trace.record(self._scheduler.now_us, trace.PEER_SENT, host.number << 32 | to, len(data), data)
+            data = self._filter.thin(host.number, to, data)
             number = scribe.on_sent(host.number, to, data) if scribe is not None else 0
             if not self._peers.send(PeerFrame(host.number, to, data, number)) and scribe is not None:
                 scribe.on_dropped(host.number, to, number, "lost")

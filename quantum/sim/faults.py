@@ -11,6 +11,7 @@ from typing import Final, final
 from quantum.sim import damage, inside, nemesis
 from quantum.sim.clients import Client
 from quantum.sim.damage import Budget, Harm
+from quantum.sim.frame_filter import FrameFilter
 from quantum.sim.host import BY_KILL, Armed, ArmedStep, Host
 from quantum.sim.network import Link, Network
 from quantum.sim.operator import Operator
@@ -56,6 +57,7 @@ class Faults:
         "operator",
         "_clients",
         "_count",
+        "_filter",
         "_hosts",
         "_is_healed",
         "_network",
@@ -74,6 +76,7 @@ class Faults:
         scheduler: Scheduler,
         *,
         operator: Operator,
+        frame_filter: FrameFilter,
         is_strict: bool,
         voters_min: int,
     ) -> None:
@@ -87,6 +90,7 @@ class Faults:
         self._is_healed = False
         self.budget = Budget(voters_min if is_strict else len(hosts), is_strict)
         self.operator = operator
+        self._filter = frame_filter
         self.unreached: dict[int, int] = {}  # node → how many faults keep clients away from it
         self.counts: dict[str, int] = {}
 
@@ -101,6 +105,11 @@ class Faults:
             return []
         if kind in (nemesis.POWER_ALL,):
             return self._power_all(event)
+        if kind == nemesis.FILTER:
+            what = event.args["what"]
+            self._filter.begin(what)
+            self._last(event, lambda: self._filter.end(what))
+            return []
         if kind in (nemesis.TRANSFER, nemesis.MEMBERS):
             self._operate(event)
             return []

@@ -11,6 +11,7 @@ from typing import Final, final
 
 from quantum.core.prng import Prng
 from quantum.sim.disk import POWER_MODELS
+from quantum.sim.frame_filter import KINDS
 from quantum.sim.scenario import FaultEvent
 
 # A process and its machine. duration_us: until it starts again.
@@ -46,6 +47,7 @@ MUTE: Final = "mute"  # what one node sends gets lost
 CLOG: Final = "clog"  # nodes: from, to; is_reversing: what waited arrives last in first out
 SLOW_LINK: Final = "slow-link"  # nodes: from, to; delay_us
 NARROW_LINK: Final = "narrow-link"  # nodes: from, to; bytes_per_ms, queue_bytes
+FILTER: Final = "filter"  # what: of frame_filter.KINDS, lost on every link
 FOREIGN_FRAME: Final = "foreign-frame"  # nodes: to; choice
 # Operators.
 TRANSFER: Final = "transfer"  # nodes: whom the leader is asked to hand over to
@@ -94,6 +96,7 @@ _WEIGHTS: Final = {
     CLOG: 2,
     SLOW_LINK: 1,
     NARROW_LINK: 1,
+    FILTER: 2,
     FOREIGN_FRAME: 1,
     TRANSFER: 2,
     MEMBERS: 2,
@@ -126,6 +129,7 @@ _NODES_MIN: Final = {
     CLOG: 2,
     SLOW_LINK: 2,
     NARROW_LINK: 2,
+    FILTER: 2,
     FOREIGN_FRAME: 2,
     TRANSFER: 2,
     MEMBERS: 3,
@@ -310,6 +314,11 @@ def _foreign_frame(prng: Prng, _options: NemesisOptions, node_count: int, _: int
     event.args["choice"] = prng.below(1 << 32)
 
 
+def _filter(prng: Prng, options: NemesisOptions, _nodes: int, _: int, event: FaultEvent) -> None:
+    _for_a_while(prng, options, event)
+    event.args["what"] = prng.below(len(KINDS))
+
+
 def _members(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
     _for_a_while(prng, options, event)
     event.nodes = tuple(sorted(number + 1 for number in prng.permutation(node_count)[: node_count - 1]))
@@ -381,6 +390,7 @@ _DRAWS: Final[dict[str, _Draw]] = {
     CLOG: _directed,
     SLOW_LINK: _directed,
     NARROW_LINK: _directed,
+    FILTER: _filter,
     FOREIGN_FRAME: _foreign_frame,
     TRANSFER: _sync_error,
     MEMBERS: _members,

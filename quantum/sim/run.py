@@ -16,7 +16,7 @@ from quantum.sim import nemesis
 from quantum.sim.history import History
 from quantum.sim.profiles import RunOptions, draw_faults, draw_options
 from quantum.sim.scenario import Outcome, Scenario, copy_scenario
-from quantum.sim.scribe import Scribe
+from quantum.sim.scribe import CLUSTER, Scribe
 from quantum.sim.settle import settle
 from quantum.sim.tripwires import Tripwires
 from quantum.sim.workload import draw_plans
@@ -92,7 +92,7 @@ def _run(scenario: Scenario, scribe: Scribe | None) -> Outcome:
 
 def _node_config(options: RunOptions, number: int) -> NodeConfig:
     return NodeConfig(
-        Identity("sim", f"node-{number}"),
+        Identity(CLUSTER, f"node-{number}"),
         edge=EdgeConfig(receive_maximum=options.receive_maximum),
         storage=StorageConfig(
             segment_bytes=options.segment_bytes,

@@ -18,6 +18,7 @@ from quantum.sim.damage import WIPE, Harm
 from quantum.sim.disk import LANES, POWER_MODELS, DiskOptions
 from quantum.sim.farewells import Farewells
 from quantum.sim.faults import REFUSAL_RESTART_US, Crash, Faults
+from quantum.sim.frame_filter import FrameFilter
 from quantum.sim.host import BY_KILL, Host
 from quantum.sim.laws import Laws
 from quantum.sim.marks import UNSYNCED_LOSS, Marks
@@ -40,7 +41,7 @@ from quantum.sim.scheduler import (
     Due,
     Scheduler,
 )
-from quantum.sim.scribe import Scribe
+from quantum.sim.scribe import CLUSTER, Scribe
 from quantum.sim.trace import Trace
 from quantum.sim.witness import Ledger
 from quantum.sim.workload import Behaviour
@@ -148,6 +149,7 @@ class World:
             self._add_host(number, config, disk)
         self.laws = Laws(self.promises, self.marks, {number: host.log for number, host in self.hosts.items()})
         self.operator = Operator(self.hosts, self.marks)
+        frame_filter = FrameFilter(CLUSTER)
         has_changes = any(event.kind == nemesis.MEMBERS for event in schedule)
         self.faults = Faults(
             self.hosts,
@@ -156,6 +158,7 @@ class World:
             self.peers,
             self.scheduler,
             operator=self.operator,
+            frame_filter=frame_filter,
             is_strict=options.is_strict,
             voters_min=len(self.hosts) - has_changes,
         )
@@ -172,7 +175,7 @@ class World:
             scribe,
         )
         self._carrier = Carrier(
-            self.connections, self.peers, self.marks, self.trace, self.scheduler, self._farewells, scribe
+            self.connections, self.peers, self.marks, self.trace, self.scheduler, self._farewells, scribe, frame_filter
         )
         for event in schedule:
             self.scheduler.push(event.at_us, FAULT_DUE, 0, event)
