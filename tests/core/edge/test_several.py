@@ -127,6 +127,20 @@ def test_a_session_that_moves_gets_a_qos_0_message_on_one_connection_at_most() -
     assert [b"of the next process"] == payloads(several.take(new))
 
 
+def test_what_is_published_before_a_session_moves_is_told_as_from_before_it_within_one_turn() -> None:
+    """A node catches up: 1. a connection opens, and what came behind its CONNECT is published 2. it is taken over."""
+    several = Several(2)
+    several.subscribe(several.connect(1, "c", expiry_s=100), Subscription("t", 2))
+    several.sites[1].is_held = True
+    old = several.connect(1, "c", expiry_s=100, clean=False)
+    several.send(old, Publish("t", b"x", 0))
+    new = several.connect(2, "c", expiry_s=100, clean=False)
+    several.sites[1].is_held = False
+    several.run()
+    assert [b"x"] == payloads(several.take(old))
+    assert [] == several.take(new)
+
+
 def test_a_session_whose_node_was_taken_for_lost_gets_a_qos_0_message_on_one_connection_at_most() -> None:
     """The node goes on serving until it hears that its edge is closed. The client moves twice meanwhile."""
     several = Several(3)
@@ -204,14 +218,16 @@ def test_message_expiry_goes_on_at_the_other_node_whatever_its_clock_says(ahead_
     assert ([] if expiry_s == 1 and ahead_ms < 0 else [min(expiry_s, expiry_s + ahead_ms // 1000)]) == left
 
 
-def test_a_message_that_waits_for_the_log_expires_meanwhile() -> None:
-    """[MQTT-3.3.2-5]"""
+@pytest.mark.parametrize("ahead_ms", [0, 3_600_000])
+def test_a_message_that_waits_for_the_log_expires_meanwhile(ahead_ms: int) -> None:
+    """[MQTT-3.3.2-5], also where the origin's clock is ahead."""
     several = Several(2)
     subscriber = several.connect(2, "s")
     several.subscribe(subscriber, Subscription("t", 0))
     publisher = several.connect(1, "p")
     several.sites[2].is_held = True
     several.send(publisher, Publish("t", b"1", 0, retain=True))
+    several.sites[1].edge.fanout.clock_ms += ahead_ms
     several.send(publisher, Publish("t", b"2", 0, message_expiry_s=5), Publish("t", b"3", 0, message_expiry_s=6))
     several.now_ms += 5_000
     several.sites[2].is_held = False
