@@ -45,7 +45,7 @@ class Publications:
         packet = Publish(topic_name, payload, qos, is_retained)
         if plan.version == V5:
             if not is_retained and prng.chance(plan.expiry_share, 100):
-                packet.message_expiry_s = prng.between(2, 8)
+                packet.message_expiry_s = prng.between(1, 5)
             if prng.chance(plan.properties_share, 100):
                 packet.properties = draw_properties(prng)
         return packet, key

@@ -91,7 +91,7 @@ def draw_plans(prng: Prng, options: WorkloadOptions) -> list[ClientPlan]:
         _make_reader(member, prng, f"member-{number}", [Subscription(f"$share/{group}/s/#", prng.between(1, 2))])
         member.share_group = group
         member.action_weights[RESUBSCRIBE] = member.action_weights[UNSUBSCRIBE] = int(prng.chance(1, 4))
-        member.action_weights[START_CLEAN] = int(prng.chance(1, 6))
+        member.action_weights[START_CLEAN] = int(prng.chance(1, 3))
         plans.append(member)
     return plans
 
