@@ -32,6 +32,7 @@ SYNC: Final = "sync"
 TIMEOUT: Final = "timeout"
 PROPOSE: Final = "propose"
 CRASH: Final = "crash"
+LOSE: Final = "lose"  # a message arrives, and the process ends before what follows from it is synced
 
 
 @final
@@ -43,6 +44,7 @@ class Budget:
     proposals: int
     crashes: int
     in_flight: int = 4  # messages; what is sent beyond that is lost
+    is_prompt: bool = False  # disks are done at once, but for a crash: fewer orders, so that longer paths fit
 
 
 @final
@@ -110,6 +112,8 @@ class SmallWorld:
             if key not in seen:
                 seen[key] = True
                 found.append((DELIVER, at))
+                if self.budget.is_prompt and self.budget.crashes:
+                    found.append((LOSE, at))
         for node in NODES:
             if self.disks[node].is_busy:
                 found.append((SYNC, node))
@@ -125,10 +129,13 @@ class SmallWorld:
     def step(self, kind: str, number: int) -> str:
         """Let it happen; returns it in words. Raises: LawBroken."""
         text = f"{kind} {number}"
-        if kind == DELIVER:
+        if kind in (DELIVER, LOSE):
             sender, number, message = self.messages.pop(number)
             text = f"{kind} {type(message).__name__} from {sender} to {number}"
             self.rafts[number].on_message(sender, message)
+            if kind == LOSE:
+                self._turn(number)
+                self._crash(number)
         elif kind == SYNC:
             self.rafts[number].on_persisted(self._finish(number))
         elif kind == PROPOSE:
@@ -139,12 +146,15 @@ class SmallWorld:
             self.budget.timeouts -= 1
             self._time_out(number)
         else:
-            self.budget.crashes -= 1
-            self.disks[number].kill(is_written=False)
-            self._begin(number)
+            self._crash(number)
         self._turn(number)
-        self._settle_pre_votes()
+        self._settle()
         return text
+
+    def _crash(self, node: int) -> None:
+        self.budget.crashes -= 1
+        self.disks[node].kill(is_written=False)
+        self._begin(node)
 
     def _time_out(self, node: int) -> None:
         """It hears of no leader for long; nor does anybody else but a leader itself, whom nothing tells."""
@@ -155,8 +165,13 @@ class SmallWorld:
         raft = self.rafts[node]
         raft.on_clock(max(raft.now_ms, raft.next_deadline_ms()))
 
-    def _settle_pre_votes(self) -> None:
+    def _settle(self) -> None:
+        """What is not to be interleaved with anything: pre-votes, and prompt disks."""
         while True:
+            busy = [node for node in NODES if self.disks[node].is_busy] if self.budget.is_prompt else []
+            for node in busy:
+                self.rafts[node].on_persisted(self._finish(node))
+                self._turn(node)
             for at, (sender, to, message) in enumerate(self.messages):
                 if isinstance(message, RequestPreVote | RequestPreVoteReply):
                     del self.messages[at]
@@ -164,7 +179,8 @@ class SmallWorld:
                     self._turn(to)
                     break
             else:
-                return
+                if not busy:
+                    return
 
     def _turn(self, node: int) -> None:
         raft = self.rafts[node]

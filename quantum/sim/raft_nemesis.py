@@ -21,8 +21,8 @@ from quantum.core.raft.messages import (
 )
 from quantum.sim import raft_options as fault
 from quantum.sim.raft_budget import DamageBudget
-from quantum.sim.raft_driver import MessageOnTheWay, cut_snapshot, turn
-from quantum.sim.raft_due import FAULT, FAULT_END, MESSAGE, OPERATOR
+from quantum.sim.raft_driver import RESTART_US, MessageOnTheWay, cut_snapshot, turn
+from quantum.sim.raft_due import FAULT, FAULT_END, MESSAGE, OPERATOR, START
 from quantum.sim.raft_options import RaftOptions
 from quantum.sim.raft_replica import NEVER, Replica
 from quantum.sim.scenario import FaultEvent
@@ -197,6 +197,10 @@ class RaftNemesis:
             done = first.doom > 0
         elif kind == fault.ROT:
             done = self._rot(first)
+            if done and self._draw(2):
+                # Damage is found when a log is read, and that is at a start.
+                world.kill(first, is_written=True)
+                world.scheduler.push(world.now_us + RESTART_US, START, first.node)
         elif kind == fault.TRANSFER:
             done = self._transfer(nodes)
         elif kind == fault.COMPACT:

@@ -34,6 +34,7 @@ class RaftOracles:
         "_entries",
         "_marks",
         "_operations",
+        "_terms",
         "ballots",
         "chains",
         "committed",
@@ -50,6 +51,7 @@ class RaftOracles:
         self.ballots = Ballots()
         self.gates = Gates(config, self.ballots, self._entries)
         self.committed: list[Entry] = []  # committed[0] is index 1
+        self._terms: list[int] = []  # in which they were committed
         self.chains: list[int] = [0]  # after each committed index
         self.exposed_index = 0
         self.max_term = 0
@@ -336,6 +338,7 @@ class RaftOracles:
                         f"entry {index} of term {entry.term} is durable on {holders} only, of {list(voters)}",
                     )
             self.committed.append(entry)
+            self._terms.append(watch.raft.current_term)
             self._operations.on_commit(entry)
             self.chains.append(chain_after(self.chains[-1], entry))
         self.exposed_index = commit
@@ -350,7 +353,8 @@ class RaftOracles:
         image = watch.image
         for index in range(image.snapshot_index + 1, len(self.committed) + 1):
             committed = self.committed[index - 1]
-            if image.term_at(index) != committed.term:
+            # A leader that was elected late, in a term below, commits nothing and need not have it.
+            if image.term_at(index) != committed.term and self._terms[index - 1] < term:
                 at = image.entries.get(index)
                 broken(
                     "W4" if at is not None and at.kind == LOST else "R5",
