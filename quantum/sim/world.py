@@ -177,6 +177,8 @@ class World:
         self._carrier = Carrier(
             self.connections, self.peers, self.marks, self.trace, self.scheduler, self._farewells, scribe, frame_filter
         )
+        for plan in plans:
+            self.add_client(plan)
         for event in schedule:
             self.scheduler.push(event.at_us, FAULT_DUE, 0, event)
 
