@@ -387,11 +387,20 @@ class Raft:
     def may_campaign(self) -> bool:
         """Whether this replica can lead: a voter that lost nothing, or knows that nobody has more."""
         return (
-            self.membership.is_voter(self.node)
+            self.is_electable()
             and not self.doubt.is_vote_doubtful
             and not self.log.first_lost
             and not self.snapshot_index_min
             and self.doubt.may_count_on(self.log.last_term, self.log.last_index)
+        )
+
+    def is_electable(self) -> bool:
+        """Whether this replica is a voter; one that is removed must be able to lead until that is committed: those who
+        stay may need its vote, and its log may be longer than theirs. thesis §4.2.2"""
+        return (
+            self.membership.is_voter(self.node)
+            # It counts neither its own vote nor its own disk then.
+            or self.memberships.at(self.commit_index).is_voter(self.node)
         )
 
     def is_damaged(self) -> bool:

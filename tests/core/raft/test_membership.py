@@ -290,3 +290,25 @@ def test_commands_are_not_taken_for_memberships() -> None:
     cluster.settle()
     cluster.propose(1, encode_membership(JOINT))
     assert (COMMAND, Membership((1,))) == (cluster[1].log.entry(2).kind, cluster[1].membership)
+
+
+def test_who_is_removed_campaigns_until_that_is_committed() -> None:
+    """thesis §4.2.2, figure 4.6: nodes 1 and 2 need a vote of 3 or 4, whose logs are longer and hold their removal."""
+    cluster = Cluster(4)
+    cluster.elect(3)
+    cluster[3].propose_membership(Membership((1, 2), (), (4,)))
+    while Membership((1, 2), (), (4,)) != cluster[3].membership:
+        for node in (1, 2, 3, 4):
+            cluster.fsync(node)
+        cluster.deliver(cluster.network.pop(0))
+    cluster.pump(3)
+    cluster.cut((3, 1), (3, 2))
+    cluster.settle()
+    assert cluster[1].membership.is_joint()
+    assert cluster[4].membership == cluster[3].membership
+    cluster.restart(3)
+    cluster.heal()
+    cluster.await_leader(20_000)
+    cluster.advance(5_000)
+    assert [Membership((1, 2), (), (4,))] * 4 == [cluster[node].membership for node in (1, 2, 3, 4)]
+    assert 1 == len([node for node in (1, 2) if cluster[node].role == LEADER])
