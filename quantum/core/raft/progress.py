@@ -23,6 +23,7 @@ class Progress:
         "_inflight",
         "_inflight_bytes",
         "_is_probing",
+        "_window",
         "commit_sent",
         "heard_sequence",
         "is_active",
@@ -48,6 +49,7 @@ class Progress:
         self._is_probing = False  # a probe is under way
         self._inflight: deque[tuple[int, int]] = deque()  # (last index, bytes)
         self._inflight_bytes = 0
+        self._window = config.inflight_appends_max  # AppendEntries that may be under way
 
     @property
     def is_paused(self) -> bool:
@@ -56,10 +58,7 @@ class Progress:
             return self._is_probing
         if self.state == SNAPSHOT:
             return True
-        return (
-            len(self._inflight) >= self._config.inflight_appends_max
-            or self._inflight_bytes >= self._config.inflight_bytes_max
-        )
+        return len(self._inflight) >= self._window or self._inflight_bytes >= self._config.inflight_bytes_max
 
     @property
     def has_snapshot(self) -> bool:
@@ -99,6 +98,8 @@ class Progress:
         elif self.state == REPLICATE:
             while self._inflight and self._inflight[0][0] <= index:
                 self._inflight_bytes -= self._inflight.popleft()[1]
+            if is_news:
+                self._window = min(self._window + 1, self._config.inflight_appends_max)
         return is_news
 
     def on_refused(self, index: int, next_index: int) -> bool:
@@ -106,6 +107,9 @@ class Progress:
         if self.state == REPLICATE:
             if index <= self.match_index:
                 return False  # Answers an AppendEntries from before the last acknowledgement.
+            # 1. one of 64 is lost  2. the follower refuses all behind it  3. each of these refusals would have 64 sent
+            # anew, some of which would be lost. So little is sent ahead until there are acknowledgements again.
+            self._window = 1
             self.become_probe()
             return True
         if self.state == SNAPSHOT or index != self.next_index - 1:
