@@ -27,6 +27,7 @@ class NodeStatus:
     partition: BrokerState
     storage: Storage
     wall_ms: int
+    peer_frames: tuple[int, int] = (0, 0)  # received and sent
 
 
 @final
@@ -50,7 +51,7 @@ class Admin:
         if path in ("/readyz", "/ready"):
             return self._readyz(request, status)
         if path == "/metrics":
-            rows = samples(status.edge, status.partition, status.storage, not status.reasons)
+            rows = samples(status.edge, status.partition, status.storage, not status.reasons, status.peer_frames)
             return AdminReply(request.number, 200, {"samples": rows})
         if path == "/why":
             return self._why(request, status)

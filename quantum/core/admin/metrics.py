@@ -22,12 +22,18 @@ class Samples:
         """A number that only grows."""
         self.rows.append([name, "counter", text, [[labels, value] for labels, value in values]])
 
+    def gauges(self, name: str, text: str, values: list[tuple[Labels, int]]) -> None:
+        """Numbers as they are now, one for each label."""
+        self.rows.append([name, "gauge", text, [[labels, value] for labels, value in values]])
+
     def gauge(self, name: str, text: str, value: int) -> None:
         """A number as it is now."""
         self.rows.append([name, "gauge", text, [[{}, value]]])
 
 
-def samples(edge: Edge, partition: BrokerState, storage: Storage, is_ready: bool) -> list[list[object]]:
+def samples(
+    edge: Edge, partition: BrokerState, storage: Storage, is_ready: bool, peer_frames: tuple[int, int]
+) -> list[list[object]]:
     """All metrics of the node."""
     out = Samples()
     ledger = edge.fanout.ledger
@@ -52,4 +58,24 @@ def samples(edge: Edge, partition: BrokerState, storage: Storage, is_ready: bool
     out.gauge("quantum_wal_pending_bytes", "Proposed and not yet durable", storage.pending_bytes)
     out.gauge("quantum_replay_applied", "Entries replayed since start", storage.replay_applied)
     out.gauge("quantum_replay_target", "Entries to replay at start", storage.replay_target)
+    out.counter("quantum_peer_frames_received", "Frames of other nodes that were believed", [({}, peer_frames[0])])
+    out.counter("quantum_peer_frames_sent", "Frames to other nodes", [({}, peer_frames[1])])
+    _add_groups(out, storage)
     return out.rows
+
+
+def _add_groups(out: Samples, storage: Storage) -> None:
+    """Consensus, as far as this node knows it."""
+    groups = [group for group in storage.groups.values() if group.is_started]
+    for name, text, values in (
+        ("term", "Current term", [group.term for group in groups]),
+        ("is_leading", "1 while this node leads the group", [1 if group.is_leading else 0 for group in groups]),
+        ("commit_index", "Committed up to here", [group.raft.commit_index for group in groups]),
+        ("applied_index", "Applied up to here", [group.applied_index for group in groups]),
+        ("snapshot_index", "The newest snapshot on this disk", [group.snapshot_index for group in groups]),
+    ):
+        labelled: list[tuple[Labels, int]] = []
+        for group, value in zip(groups, values, strict=True):
+            labelled.append(({"group": str(group.number)}, value))
+        if labelled:
+            out.gauges(f"quantum_group_{name}", text, labelled)

@@ -308,8 +308,3 @@ class Replica:
             return []
         followers = leadership.followers
         return [{"node": node, "match_index": followers[node].match_index} for node in sorted(followers)]
-
-    @property
-    def membership(self) -> Membership:
-        """Who takes part."""
-        return self.raft.membership

@@ -333,7 +333,8 @@ class Node:
         """True when something may have been changed, and another turn is due."""
         if not inputs.admin:
             return False
-        status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._wall_ms)
+        frames = self._peers.frames_received, self._peers.frames_sent
+        status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._wall_ms, frames)
         for request in inputs.admin:
             out.admin.append(self._admin.answer(request, status))
         return any(request.method != "GET" for request in inputs.admin)

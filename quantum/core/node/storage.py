@@ -59,7 +59,6 @@ class Storage:
         "_events",
         "_housekeeping",
         "_now_ms",
-        "_outbox",
         "_prng",
         "_raft_config",
         "_recovered",
@@ -99,7 +98,6 @@ class Storage:
         self._request_number = 0
         self._append_number = 0  # of the batch in flight
         self._events: list[Event] = []
-        self._outbox: list[tuple[int, Item]] = []
         self._snapshots = Snapshots()
         self._writer: Writer | None = None
         self._recovered: dict[int, Recovered] = {}  # groups that do not take part yet
@@ -239,10 +237,9 @@ class Storage:
 
     def take_items(self) -> list[tuple[int, Item]]:
         """(to, what is said) for the peers."""
-        items = self._outbox
-        self._outbox = []
+        items: list[tuple[int, Item]] = []
         if self.failure or not self.is_serving:
-            return []
+            return items
         for number, group in self.groups.items():
             for to, message in group.take_messages():
                 items.append((to, Item(RAFT, number, message)))

@@ -151,3 +151,13 @@ def test_a_sole_voter_grows_to_three_and_shrinks_back() -> None:
 
 
 RUNNING = Cluster()
+
+
+def test_metrics_say_who_leads_and_how_far_everybody_is() -> None:
+    for number in RUNNING.numbers:
+        body = RUNNING.ask(number, "GET", "/metrics").body
+        assert body is not None
+        rows = {row[0]: row[3] for row in body["samples"]}  # type: ignore[attr-defined]
+        assert [[{"group": "1"}, 1 if number == RUNNING.leader() else 0]] == rows["quantum_group_is_leading"]
+        assert RUNNING.applied()[0] == rows["quantum_group_applied_index"][0][1]
+        assert 0 < rows["quantum_peer_frames_sent"][0][1]
