@@ -115,13 +115,6 @@ SESSIONS: Final = (
         "    assert not session.is_ephemeral\n",
         MQTT,
     ),
-    Mutant(
-        "replicated time stands still",
-        "core/node/stewardship.py",
-        "            if due_ms and due_ms <= self._wall_ms:\n",
-        "            if due_ms and due_ms <= 0:\n",
-        MQTT,
-    ),
 )
 
 CLUSTER: Final = (

@@ -4,7 +4,23 @@ what happened in them."""
 import pytest
 
 from quantum.sim import nemesis, run, settle
+from quantum.sim.history import (
+    APPLY,
+    CLIENT,
+    COMMIT,
+    DELIVER,
+    DURABLE,
+    FSYNC_BEGIN,
+    FSYNC_END,
+    PACKET,
+    ROLE,
+    SEND,
+    START,
+    History,
+)
+from quantum.sim.profiles import draw_options
 from quantum.sim.scenario import BEYOND, MQTT, POWER, STANDARD, STORAGE, FaultEvent, Outcome, Scenario
+from quantum.sim.synced_log import SyncedLog
 
 
 def outcomes(profile: str, count: int) -> list[Outcome]:
@@ -91,3 +107,43 @@ def test_wiped_node_comes_back_whole() -> None:
     outcome = run.run(Scenario(STANDARD, 5, node_count=3, duration_ms=6_000, faults=faults))
     assert ("", ("", "")) == (outcome.law, outcome.facts)
     assert 1 == outcome.marks["storage.damage.repaired"]
+
+
+@pytest.mark.parametrize("way", [settle.FULL, settle.QUIET, settle.CORE])
+def test_cluster_heals_in_each_way(way: int) -> None:
+    seed = next(seed for seed in range(1, 200) if way == draw_options(Scenario(STANDARD, seed, node_count=5)).heal)
+    faults = [FaultEvent(1_000_000, nemesis.PARTITION, 900_000, (1, 2), {})]
+    outcome = run.run(Scenario(STANDARD, seed, node_count=5, duration_ms=2_500, faults=faults))
+    assert ("", ("", "")) == (outcome.law, outcome.facts)
+    assert (way == settle.QUIET) == ("heal.quiet" in outcome.marks)
+    assert (way == settle.CORE) == any(mark.startswith("heal.core.") for mark in outcome.marks)
+
+
+def test_operator_moves_leadership_and_votes() -> None:
+    faults = [
+        FaultEvent(2_000_000, nemesis.MEMBERS, 1_500_000, (1, 2, 3), {}),
+        FaultEvent(2_500_000, nemesis.TRANSFER, 0, (2,), {}),
+        FaultEvent(4_500_000, nemesis.TRANSFER, 0, (3,), {}),
+    ]
+    outcome = run.run(Scenario(STANDARD, 5, node_count=4, duration_ms=6_000, faults=faults))
+    assert ("", ("", "")) == (outcome.law, outcome.facts)
+    assert 2 == outcome.marks["operator.membership.202"]
+    assert 1 <= outcome.marks["operator.transfer.202"]
+
+
+def test_history_changes_nothing_and_tells_of_everything() -> None:
+    history = History()
+    scenario = Scenario(STANDARD, 2, node_count=3, duration_ms=3_000)
+    assert run.run(scenario).digest == run.run(scenario, history).digest
+    seen = {event.kind for event in history.events}
+    assert {SEND, DELIVER, START, ROLE, FSYNC_BEGIN, FSYNC_END, COMMIT, APPLY, DURABLE, PACKET, CLIENT} <= seen
+    begun = {event.number for event in history.events}
+    assert all(cause in begun for event in history.events for cause in event.causes)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_node_that_runs_on_a_disk_without_its_log_is_caught(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A disk that says that it synced, and did not: nothing that rests on it is durable.
+    monkeypatch.setattr(SyncedLog, "on_synced", lambda *_: None)
+    outcome = run.run(Scenario(STANDARD, number, duration_ms=1_000, faults=[]))
+    assert "R7" == outcome.law
