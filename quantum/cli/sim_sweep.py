@@ -193,7 +193,7 @@ def show_coverage(report: Report) -> None:
     """What the runs met: shares of runs, the crash matrix, percentiles."""
     cases = cases_of(report.profile)
     if cases and report.count:
-        click.echo("share of runs in which it happened, and what is asked of 300 runs or more")
+        click.echo("share of runs in which it happened, and the least that a campaign large enough must have")
         for case in cases:
             share = 100 * report.mark_runs.get(case.mark, 0) / report.count
             click.echo(f"  {case.name:<42} {share:5.1f} %  {case.per_mille / 10:5.1f} %")
