@@ -46,19 +46,34 @@ _CLIENTS: Final = (
 _NODES: Final = (
     *_CLIENTS,
     Case("leader changed", "cluster.leader.changed", 400),
+    Case("snapshot of a peer installed", "event.snapshot_installed", 15),
     Case("unsynced bytes lost with the power", UNSYNCED_LOSS, 50),
     Case("session resumed at another node", "mqtt.session.resumed-elsewhere", 500),
     Case("session taken over at another node", "mqtt.client.takeover-elsewhere", 300),
     Case("torn tail cut", "event.torn_tail_cut", 15),
     Case("damage repaired", "storage.damage.repaired", 100),
 )
+_DISKS: Final = (
+    Case("leader changed", "cluster.leader.changed", 400),
+    Case("snapshot of a peer installed", "event.snapshot_installed", 15),
+    Case("unsynced bytes lost with the power", UNSYNCED_LOSS, 80),
+    Case("torn tail cut", "event.torn_tail_cut", 40),
+    Case("connection cut before PUBACK", "mqtt.qos1.cut-before-puback", 300),
+    Case("connection cut before PUBREC", "mqtt.qos2.cut-before-pubrec", 300),
+    Case("connection cut before PUBCOMP", "mqtt.qos2.cut-before-pubcomp", 300),
+    Case("session resumed at another node", "mqtt.session.resumed-elsewhere", 400),
+)
 _CASES: Final[dict[str, tuple[Case, ...]]] = {
     LITE: _CONSENSUS,
     STANDARD: _NODES,
     MQTT: _CLIENTS,
     SOAK: (),
-    STORAGE: (),
-    POWER: (),
+    STORAGE: (
+        *_DISKS,
+        Case("damage named", "event.log_damaged", 350),
+        Case("damage repaired", "storage.damage.repaired", 400),
+    ),
+    POWER: (*_DISKS, Case("damage repaired", "storage.damage.repaired", 80)),
     BEYOND: (),
     FAILOVER: (Case("leader changed", LEADER_CHANGE, 1000),),
 }
