@@ -7,6 +7,7 @@ Costs what has changed. The laws of entries and states are in `witness`, all law
 from typing import final
 
 from quantum.core.node.node import Node
+from quantum.core.raft.membership import Membership
 from quantum.sim import inside
 from quantum.sim.host import Host
 from quantum.sim.marks import Marks
@@ -100,14 +101,21 @@ class Laws:
         for index in range(first, commit + 1):
             term = raft.log.term_at(index)
             self.committed[index] = term
-            membership = raft.membership_at(index)
-            for voters in (membership.voters, membership.outgoing):
-                holders = [number for number in voters if self._logs[number].had(index, term)]
-                if voters and 2 * len(holders) <= len(voters):
-                    self._book.violate(
-                        "R7",
-                        f"node {host.number} exposed commit index {commit} to voters {list(voters)}",
-                        f"entry {index} of term {term} is durable on {holders} only",
-                    )
-                    return
+            # The paper counts by the membership in force, also for entries in front of it. thesis §4.3
+            wanting = [self._wanting(each, index, term) for each in (raft.membership_at(index), raft.membership)]
+            if all(wanting):
+                self._book.violate(
+                    "R7",
+                    f"node {host.number} exposed commit index {commit} to {wanting[0]}",
+                    f"entry {index} of term {term} is not durable on a quorum of them",
+                )
+                return
         self.exposed_index = commit
+
+    def _wanting(self, membership: Membership, index: int, term: int) -> str:
+        """The set of voters that has no quorum with the entry, and who has it; "" when each set has one."""
+        for voters in (membership.voters, membership.outgoing):
+            holders = [number for number in voters if self._logs[number].had(index, term)]
+            if voters and 2 * len(holders) <= len(voters):
+                return f"voters {list(voters)}, of whom {holders} have it"
+        return ""
