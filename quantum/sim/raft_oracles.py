@@ -149,6 +149,9 @@ class RaftOracles:
                 f"node {watch.node} leads in term {watch.term} with {watch.image.last} entries",
                 f"it truncated its own log from {index} on",
             )
+        in_front = watch.image.entries.get(index - 1)
+        if in_front is not None and in_front.kind == LOST:
+            return  # It lost the proof of what it had, and is to doubt its tail.
         for at in range(index, min(watch.image.last, len(self.committed)) + 1):
             committed = self.committed[at - 1]
             if watch.image.term_at(at) == committed.term:

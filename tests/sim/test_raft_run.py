@@ -13,6 +13,7 @@ KEPT_SEEDS = {
     457: "a doubled acknowledgement of a follower that doubts its log doubled the probes, without end",
     272: "a follower that lost its snapshot was sent another one for every acknowledgement",
     89: "a replica that doubts its vote asked a voter that had been replaced, for ever",
+    4785: "entries of another log stayed behind an installed snapshot, once the entry at its index was deleted",
     26: "three proposals beyond uncommitted_bytes_max",
 }
 

@@ -6,7 +6,7 @@ from quantum.core.raft.entry import Entry
 from quantum.core.raft.membership import Membership, MembershipHistory
 from quantum.core.raft.mending import advance_doubt, fill_hole
 from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply
-from quantum.core.raft.records import SnapshotRecord
+from quantum.core.raft.records import SnapshotRecord, TruncateRecord
 from quantum.core.raft.role import CANDIDATE, FOLLOWER, LEADER
 
 if TYPE_CHECKING:
@@ -150,6 +150,9 @@ def install(raft: "Raft", index: int, term: int, membership: Membership) -> None
     else:
         # What follows a hole may have been acknowledged, whatever stands in front of the hole.
         is_tail_cut = log.has_lost and index <= log.lost_range()[1]
+        if log.last_index > index:
+            # Once the entry at `index` is deleted, the mark alone would not say whether what follows it stayed.
+            raft.durability.record(TruncateRecord(index + 1))
         log.restart(index, term)
         raft.memberships = MembershipHistory(index, membership)
         raft.durability.on_restarted(index)
