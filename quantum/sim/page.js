@@ -28,8 +28,12 @@ for (const event of events) {
   if (event.time !== last) { rank++; last = event.time; }
   event.rank = rank;
   event.causes = event.causes.map((cause) => byNumber.get(cause)).filter(Boolean);
-  // Laws are checked after every event: what was seen last is what showed it.
-  if (event.kind === VIOLATION && !event.causes.length && event.at) event.causes.push(events[event.at - 1]);
+  if (event.kind === VIOLATION && event.lane === 0) {
+    // Laws are checked after every event: what happened last, and at the same instant, showed it.
+    for (let at = event.at - 1; at >= 0 && (events[at].time === event.time || at === event.at - 1); at--) {
+      if (!event.causes.includes(events[at])) event.causes.push(events[at]);
+    }
+  }
   for (const cause of event.causes) cause.effects.push(event);
 }
 const rankTimes = [];
@@ -218,6 +222,7 @@ function draw() {
   for (const lane of lanes) drawLane(lane);
   if (!hiddenKinds.has(FAULT)) drawFaults(height);
   for (const event of events) drawEvent(event);
+  if (inView.length < 150) drawLabels();
   if (violation) drawViolation(height);
   pen.restore();
   drawNames();
@@ -428,6 +433,28 @@ function drawEvent(event) {
   pen.globalAlpha = 1;
 }
 
+function drawLabels() {
+  // Packets by their first words, messages by their first word, where nothing stands there yet.
+  const taken = [];
+  pen.font = "10px system-ui, 'Liberation Sans', sans-serif";
+  pen.textAlign = "left";
+  for (const event of events) {
+    if ((event.kind !== PACKET && event.kind !== SEND && event.kind !== CLIENT) || !isShown(event)) continue;
+    const x = xOf(event) + 6, y = yOf(event) - 8;
+    if (x < GUTTER || x > width) continue;
+    const text = event.kind === PACKET ? event.text.replace(/ '.*/, "").slice(0, 26) : event.kind === SEND ? event.text.split(" ")[0] : event.text.slice(0, 26);
+    const wide = pen.measureText(text).width;
+    if (taken.some((box) => Math.abs(box.y - y) < 11 && x < box.end && x + wide > box.x)) continue;
+    taken.push({ x, y, end: x + wide + 4 });
+    pen.globalAlpha = Math.max(strength(event), 0.35);
+    pen.fillStyle = colours.paper;
+    pen.fillRect(x - 1, y - 6, wide + 2, 12);
+    pen.fillStyle = tint(event, event.kind === SEND ? colours.soft : colours.ink);
+    pen.fillText(text, x, y);
+  }
+  pen.globalAlpha = 1;
+  pen.font = "11px system-ui, 'Liberation Sans', sans-serif";
+}
 const shows = (event) => event.causes.reduce((late, cause) => (cause.number > late.number ? cause : late), event.causes[0] || event);
 function drawViolation(height) {
   const x = xOf(violation), y = yOf(violation.lane ? violation : shows(violation));
@@ -637,7 +664,7 @@ function toViolation() {
   const event = violation || lastEvent, before = [...coneOf(event).before].sort((one, two) => one.at - two.at);
   const from = before.length ? before[Math.max(0, before.length - 24)] : events[0];
   const span = Math.max((place(event) - place(from)) * 1.25, isEven ? 12 : 2000);
-  move(place(event) - span * 0.88, span);
+  move(place(event) - span * 0.84, span);
   select(event);
   reveal(event);
 }
