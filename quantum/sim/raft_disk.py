@@ -50,6 +50,7 @@ class RaftDisk:
 
     __slots__ = (
         "_has_hard_state",
+        "_rewrites",
         "_waiting",
         "batches",
         "confirmed_term",
@@ -76,6 +77,7 @@ class RaftDisk:
         self.confirmed_term = 0  # durable in two batches
         self.confirmed_vote = 0
         self._waiting: list[tuple[list[Record], int]] = []
+        self._rewrites = 0  # batches that are to say the hard state again, because where it stands is to be deleted
         self._has_hard_state = False  # the last durable batch changed the hard state, the next one repeats it
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -86,11 +88,12 @@ class RaftDisk:
 
     def begin_batch(self) -> bool:
         """Write what waits, unless a batch is being synced or there is nothing to write."""
-        if self.flight is not None or not (self._waiting or self._has_hard_state):
+        if self.flight is not None or not (self._waiting or self._has_hard_state or self._rewrites):
             return False
         records: list[Record] = []
-        if self._has_hard_state:
+        if self._has_hard_state or self._rewrites:
             records.append(self._hard_state())
+            self._rewrites = max(0, self._rewrites - 1)
         fresh_from = len(records)
         before = NOTHING
         last = self.batches[-1].last_sequence if self.batches else 0
@@ -109,7 +112,7 @@ class RaftDisk:
     @property
     def is_busy(self) -> bool:
         """Something is still to be written, or to be synced."""
-        return self.flight is not None or len(self._waiting) > 0 or self._has_hard_state
+        return self.flight is not None or len(self._waiting) > 0 or self._has_hard_state or self._rewrites > 0
 
     def end_batch(self) -> int:
         """The sync returned. Returns the number of the last record that counts as durable."""
@@ -145,10 +148,8 @@ class RaftDisk:
             count += 1
         if count:
             del self.batches[:count]
-        if end - count < 8 and len(self.batches) > 64 and not self._waiting and self.held.term:
-            # The hard state is old and holds the rest: write it anew, behind everything.
-            last = self.batches[-1].last_sequence
-            self._waiting.append(([self._hard_state()], last))
+        if end - count < 8 and len(self.batches) > 64 and self.held.term:
+            self._rewrites = 2
 
     def _hard_state(self) -> HardStateRecord:
         return HardStateRecord(self.held.term, self.held.vote, self.held.is_tail_doubtful)
@@ -158,6 +159,7 @@ class RaftDisk:
     def kill(self, is_written: bool) -> None:
         """The process ended. What it was writing reached the page cache, or not; it is synced at the next start."""
         self._waiting = []
+        self._rewrites = 0
         if not is_written:
             self.flight = None
 
@@ -165,6 +167,7 @@ class RaftDisk:
         """The machine stopped, with or without a process. What was not synced is there whole, not at all, or as
         garbage that nobody can tell from damage."""
         self._waiting = []
+        self._rewrites = 0
         batch = self.flight
         self.flight = None
         if batch is None:

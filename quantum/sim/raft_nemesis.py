@@ -236,6 +236,7 @@ class RaftNemesis:
             world.start(replica)
         elif kind == fault.PAUSE:
             replica.pause_count -= 1
+            replica.clock.drift(world.now_us, 0)  # It runs again, if it stood still.
             if not replica.pause_count:
                 world.resume(replica)
         elif kind == fault.DRIFT:

@@ -364,7 +364,7 @@ class RaftOracles:
                     f"entry {index} is committed as {said(committed)}",
                     f"node {node} became leader in term {term} over {said(at)}",
                 )
-        membership = _before_term(image, term)
+        since, membership = _before_term(image, term)
         votes = self.ballots.check_elected(watch, term)
         for voters in (membership.voters, membership.outgoing):
             granted = [voter for voter in voters if voter == node or votes.get(voter) == node]
@@ -374,7 +374,8 @@ class RaftOracles:
                     f"{members_of(membership)} is in force on node {node}",
                     f"it became leader in term {term} with the votes of {granted} only",
                 )
-        if not membership.is_voter(node):
+        if not membership.is_voter(node) and since <= watch.raft.commit_index:
+            # Until it knows that it is removed, those who stay may need its log.
             broken(
                 "R10",
                 f"{members_of(membership)} is in force on node {node}",
@@ -413,9 +414,9 @@ class RaftOracles:
                 matches[follower] = (progress, match)
 
 
-def _before_term(image: LogImage, term: int) -> Membership:
-    """The membership in force before the leader of `term` appended anything."""
+def _before_term(image: LogImage, term: int) -> tuple[int, Membership]:
+    """The membership in force before the leader of `term` appended anything, and the index since which it is."""
     for index, membership in reversed(image.memberships):
         if image.term_at(index) < term or index <= image.snapshot_index:
-            return membership
-    return image.memberships[0][1]
+            return index, membership
+    return image.memberships[0]
