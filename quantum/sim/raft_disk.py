@@ -359,11 +359,9 @@ class _Reading:
         self.is_vote_doubtful = False  # It is later than whatever was lost.
 
     def _read_snapshot(self, record: SnapshotRecord) -> None:
-        """The log goes on behind a snapshot, with what follows it if that is of the same log. Raft figure 13"""
+        """The log goes on behind a snapshot. What follows its index stays, unless a truncation said otherwise before."""
         at = self._entries.get(record.index)
-        # What the snapshot stands for was deleted since.
-        is_in_front = len(self._entries) > 0 and record.index < next(iter(self._entries))
-        if not is_in_front and (at is None or at.term != record.term):
+        if record.index > self.last or (record.index == self.last and (at is None or at.term != record.term)):
             self._entries = {}
             self.last = record.index
             self.is_broken = False
