@@ -163,8 +163,8 @@ CLUSTER: Final = (
     Mutant(
         "repeated QoS 0 message of another node delivered again",
         "core/edge/relay.py",
-        "        if last_nonce == nonce and body.number <= last_number:\n",
-        "        if last_nonce == nonce and body.number < 0:\n",
+        "        if body.number <= numbers.get(nonce, 0):\n",
+        "        if body.number < 0:\n",
         STANDARD,
     ),
     Mutant(

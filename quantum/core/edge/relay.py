@@ -28,6 +28,7 @@ from quantum.core.mqtt.wire import STRING_BYTES_MAX
 
 EVERYBODY: Final = 0  # in place of an edge: all other nodes that live
 HELD_BYTES_MAX: Final = 16_777_216  # bodies that wait for the log; past it they are dropped
+PROCESSES_MAX: Final = 16  # of one sender whose last numbers are remembered
 
 # Kinds of rows; append, never renumber.
 _RUN: Final = 1
@@ -99,7 +100,8 @@ class Relay:
         self._number = 0  # of the last body
         self.applied_index = 0
         self._after_index = 0  # of the last entry that must not be overtaken
-        self._last: dict[int, tuple[int, int]] = {}  # sender → nonce of its process, number of its last body
+        # sender → nonce of its process → number of its last body: a frame of an earlier process may come late.
+        self._last: dict[int, dict[int, int]] = {}
         self._held: list[_Body] = []  # in the order in which they came
         self._held_bytes = 0
 
@@ -152,11 +154,13 @@ class Relay:
         if body is None:
             self._causes.count(PEER_ITEM_REFUSED, 1)
             return []
-        last_nonce, last_number = self._last.get(sender, (nonce, 0))
-        if last_nonce == nonce and body.number <= last_number:
+        numbers = self._last.setdefault(sender, {})
+        if body.number <= numbers.get(nonce, 0):
             self._causes.count(RELAY_REPEATED, _count(body))
             return []
-        self._last[sender] = (nonce, body.number)
+        numbers[nonce] = body.number
+        if len(numbers) > PROCESSES_MAX:
+            del numbers[next(iter(numbers))]
         if body.after_index <= self.applied_index:
             return body.items
         if self._held_bytes + body.size > HELD_BYTES_MAX:

@@ -272,6 +272,9 @@ def test_repeated_and_late_bodies_are_not_delivered_again() -> None:
     edge.on_ephemeral(1, 99, first)  # another process of the node counts anew
     several.run()
     assert [b"1"] == payloads(several.take(subscriber))
+    edge.on_ephemeral(1, 1, third)  # a late one of the process before
+    several.run()
+    assert [] == payloads(several.take(subscriber))
 
 
 def test_no_local_holds_across_nodes_and_where_subscriptions_overlap() -> None:
