@@ -41,7 +41,7 @@ failover: $(STAMP)  ## how long nobody can write after a leader was killed, with
 	$(BIN)/quantum sim --profile failover --seeds 1..1000 --jobs $(WORKERS)
 
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py tests/sim/test_raft_mutants.py
 
 conformance: $(STAMP)  ## real clients against a real broker on real sockets
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
@@ -53,7 +53,7 @@ fuzz: $(STAMP)  ## property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --timeout=1800 tests/core
 
 slow: $(STAMP)  ## the tests that `make test` leaves out
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/conformance --ignore=tests/bench --ignore=tests/sim/test_mutants.py
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore=tests/conformance --ignore=tests/bench --ignore=tests/sim/test_mutants.py --ignore=tests/sim/test_raft_mutants.py
 
 compiled: $(STAMP)  ## the core compiled by mypyc, outside the source tree, and its tests against it
 	bash tests/compiled.sh $(BIN)
