@@ -14,6 +14,7 @@ KEPT_SEEDS = {
     272: "a follower that lost its snapshot was sent another one for every acknowledgement",
     89: "a replica that doubts its vote asked a voter that had been replaced, for ever",
     4785: "entries of another log stayed behind an installed snapshot, once the entry at its index was deleted",
+    9088: "a removed voter with the longest log took an old snapshot's membership for the one it was removed from",
     26: "three proposals beyond uncommitted_bytes_max",
 }
 

@@ -111,6 +111,10 @@ class MembershipHistory:
             found = membership
         return found
 
+    def since(self, index: int) -> list[Membership]:
+        """The membership as of an index at or behind the base, and all that were appended later."""
+        return [self.at(index)] + [membership for at, membership in self._appended if at > index]
+
     def append(self, index: int, membership: Membership) -> None:
         """A MEMBERSHIP entry was appended."""
         assert index > self.latest_index

@@ -395,13 +395,9 @@ class Raft:
         )
 
     def is_electable(self) -> bool:
-        """Whether this replica is a voter; one that is removed must be able to lead until that is committed: those who
-        stay may need its vote, and its log may be longer than theirs. thesis §4.2.2"""
-        return (
-            self.membership.is_voter(self.node)
-            # It counts neither its own vote nor its own disk then.
-            or self.memberships.at(self.commit_index).is_voter(self.node)
-        )
+        """Whether this replica is a voter, or was one since what it knows to be committed: those who stay may need its
+        log, which may be longer than theirs. It counts neither its own vote nor its own disk then. thesis §4.2.2"""
+        return any(membership.is_voter(self.node) for membership in self.memberships.since(self.commit_index))
 
     def is_damaged(self) -> bool:
         """Whether entries or the state are known to be lost here."""
