@@ -360,6 +360,8 @@ class _Reading:
 
     def _read_snapshot(self, record: SnapshotRecord) -> None:
         """The log goes on behind a snapshot. What follows its index stays, unless a truncation said otherwise before."""
+        if self.last == NOTHING:
+            return  # What stood in front was deleted, and with it maybe entries behind the index.
         at = self._entries.get(record.index)
         if record.index > self.last or (record.index == self.last and (at is None or at.term != record.term)):
             self._entries = {}
