@@ -18,7 +18,7 @@ from quantum.sim.raft_operations import Operation
 from quantum.sim.raft_watch import Watch
 
 NEVER: Final = 1 << 62
-SNAPSHOTS_PER_SECOND_MAX: Final = 20
+SNAPSHOTS_PER_SECOND_MAX: Final = 50
 
 
 @final

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.sim.mutants import Mutant
-from tests.sim.raft_mutants import EXHAUSTIVE, RAFT_MUTANTS
+from tests.sim.raft_mutants import EXHAUSTIVE, FOUND_AT, RAFT_MUTANTS
 from tests.sim.test_mutants import PACKAGE, plant
 
 SEEDS_MAX = 1000
@@ -62,6 +62,7 @@ def test_names_are_unique_and_there_are_enough() -> None:
     assert sorted(set(names)) == sorted(names)
     assert 45 <= len(names)
     assert set() == set(EXHAUSTIVE) - set(names)
+    assert set(names) == set(FOUND_AT)
 
 
 @pytest.mark.slow
