@@ -370,12 +370,6 @@ SNAPSHOTS_AND_DAMAGE: Final = (
         "            and not self.log.first_lost\n            and not self.snapshot_index_min\n",
         "            and not self.snapshot_index_min\n",
     ),
-    Mutant(
-        "fetched entries told without proof",
-        REPAIR,
-        "    if log.term_at(next_index) != wanted.next_term:\n",
-        "    if log.term_at(next_index) < 0:\n",
-    ),
 )
 
 RAFT_MUTANTS: Final = ELECTIONS + REPLICATION + READING + MEMBERSHIP + SNAPSHOTS_AND_DAMAGE
@@ -406,7 +400,7 @@ FOUND_AT: Final = {
     "B3 term and vote never persisted": (1, "R16"),
     "B4 acknowledged before the sync": (1, "R12"),
     "vote given before it is durable": (1, "R12"),
-    "B5 votes of an earlier term counted": (185, "R10"),
+    "B5 votes of an earlier term counted": (347, "R10"),
     "B8 only the terms of the last entries compared": (9, "R5"),
     "B8 only the lengths of the logs compared": (525, "R5"),
     "two votes in one term": (6, "R12"),
@@ -456,5 +450,4 @@ FOUND_AT: Final = {
     "holes never asked for": (73, "R17"),
     "a replica that lost its state campaigns": (148, "L3"),
     "a replica with holes campaigns": (257, "L3"),
-    "fetched entries told without proof": (296, "R10"),
 }
