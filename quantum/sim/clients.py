@@ -82,7 +82,6 @@ class Client:
     __slots__ = (
         "_asked_ms",
         "_framer",
-        "_has_stray",
         "_held_acks",
         "_host",
         "_inbound",
@@ -141,7 +140,6 @@ class Client:
         limit = plan.receive_maximum if plan.version == V5 else RECEIVE_MAXIMUM_DEFAULT
         self._inbound = Inbound(self.session, limit, plan.alias_max, promises)
         self._requests: dict[int, _Request] = {}
-        self._has_stray = False  # a CONNECT was left to itself since the last CONNACK
         self._held_acks: list[Publish | Pubrel] = []
         self._host = 0  # the node that accepted it last
         self._last_link: Link | None = None
@@ -417,7 +415,6 @@ class Client:
             promises.on_requests_lost(self.session)
             self._outbound.on_connection_ends()
         elif self.link is not None and self.link.conn_id and self.plan.is_persistent:
-            self._has_stray = True
             promises.on_connect_abandoned(self.session, self._sent_clean, self.is_lasting)
         self._will_key = self._outbound.will_key = b""
         self.link = None
@@ -484,11 +481,8 @@ class Client:
             self._forget_session()  # [MQTT-3.2.2-5]
         promises.on_connack(self.session, packet.session_present, self._sent_clean, may_have_expired, self.is_lasting)
         promises.on_alive(self.session, b"", 0, self._asked_ms)
-        if packet.session_present and may_have_expired and self._has_stray:
-            # The session may be one that the stray CONNECT began, when the one before had expired.
-            promises.on_unsure(self.session)
+        if packet.session_present and self.session.is_loose:
             self._inbound.doubt()
-        self._has_stray = False
         self._inbound.on_connected(packet.session_present)
         assert self.link is not None
         book = promises.book

@@ -10,7 +10,6 @@ from typing import Final, final
 from quantum.core.mqtt.packets import NO_EXPIRY, QOS_0, QOS_2, V5, Publish
 from quantum.sim.book import Book
 from quantum.sim.published import Published
-from quantum.sim.registers import OPEN_END
 from quantum.sim.retained_oracle import may_ask
 from quantum.sim.session_page import Received, Session, Standing
 
@@ -183,18 +182,12 @@ class DeliveryOracle:
         # subscription, or at QoS 0 while the session was not connected, or have expired.
         is_resent = message.copies_max > 1
         is_lasting = packet.qos != QOS_0 and message.expiry_s == NO_EXPIRY
-        if not is_resent or (is_lasting and self._stood_at(session, message)):
+        if not is_resent or (is_lasting and any(standing.granted > 0 for standing in session.certain(message))):
             self._book.violate(
                 "ORDER",
                 f"{session.client_id} got number {last} of {message.publisher} on {message.topic_name}",
                 f"it got number {message.number} of the same QoS for the first time after it",
             )
-
-    def _stood_at(self, session: Session, message: Published) -> bool:
-        return any(
-            standing.begin < message.sent_at and standing.asked_to_end == OPEN_END and standing.asked_again == OPEN_END
-            for standing in session.possible(message)
-        )
 
     def _check_expiry(self, session: Session, message: Published, packet: Publish, version: int) -> None:
         """M12: what waited longer than its expiry is not sent, and what is sent says how long is left."""

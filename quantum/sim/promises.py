@@ -172,6 +172,7 @@ class Promises:
     def on_connect_abandoned(self, session: Session, clean_start: bool, is_lasting: bool) -> None:
         """The connection is over for the client, which never got an answer: it may be acted on whenever it arrives."""
         session.register.on_stray(is_lasting)
+        session.has_clean_stray = session.has_clean_stray or clean_start
         session.is_loose = session.is_loose or clean_start
         self.book.sometimes("mqtt.client.stray-connect")
 
@@ -200,6 +201,7 @@ class Promises:
             )
         if session_present and register.may_be_anew(may_have_expired):
             session.is_loose = True
+            book.sometimes("mqtt.session.unsure")
         register.on_connected(is_lasting)
         session.online_since = book.clock
         session.is_lasting = is_lasting
@@ -207,11 +209,6 @@ class Promises:
             self._end(session)
         elif not clean_start:
             book.sometimes("mqtt.session.resumed")
-
-    def on_unsure(self, session: Session) -> None:
-        """The session that is present may be another one than the client knows."""
-        session.is_loose = True
-        self.book.sometimes("mqtt.session.unsure")
 
     def on_let_go(self, session: Session) -> None:
         """A DISCONNECT left that sets the Session Expiry Interval to 0. 3.14.2.2.2"""
@@ -237,8 +234,9 @@ class Promises:
         self._shared.on_abandoned(session)
 
     def on_requests_lost(self, session: Session) -> None:
-        """The connection ended."""
+        """The connection ended: whether what it carried without acknowledgement had arrived, nobody can tell."""
         session.online_since = OPEN_END
+        self._probes = [message for message in self._probes if message.publisher != session.client_id]
         session.on_requests_lost(self.book.tick())
 
     def on_subscribe(self, session: Session, subscription: Subscription, subscription_id: int) -> None:

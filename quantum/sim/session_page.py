@@ -67,6 +67,7 @@ class Session:
     alive_ms: int = 0  # its connection surely was open in the log then
     never_expires: bool = False
     is_loose: bool = False  # a CONNECT that was left to itself may end it, or may have begun it anew: nobody can tell
+    has_clean_stray: bool = False  # such a CONNECT asks for a clean start: it is never too late for that
     has_left: bool = False  # its client does not come back: nothing reaches it any more
     packet_bytes_max: int = 0  # its Maximum Packet Size; 0 for none
     will_key: bytes = b""  # of its open connection
@@ -86,7 +87,7 @@ class Session:
             if standing.topic_filter != subscription.topic_filter:
                 continue
             if standing.begin != OPEN_END and standing.asked_to_end == OPEN_END and standing.end == OPEN_END:
-                found.may_be_new = False
+                found.may_be_new = self.is_loose  # In another session than the client knows, nothing stands.
             standing.asked_again = min(standing.asked_again, at)
             if not subscription.qos or subscription.no_local:
                 standing.asked_to_end = min(standing.asked_to_end, at)  # Nothing is owed by it from here on.
@@ -133,6 +134,7 @@ class Session:
     def end(self) -> None:
         """The server has nothing of it any more; what comes from here on is of its successor."""
         self.incarnation += 1
+        self.is_loose = self.has_clean_stray
         self.standings = []
         self.delivered = {}
         self.last_number = {}

@@ -85,6 +85,10 @@ DELIVERIES = {
         BOTH + "p publish t/1 1 a retain\n p< puback a\n = s< publish t/1 1 a id=1",
     ),
     "told that nobody subscribes": ("M1", BOTH + "p publish t/1 1 a\n s< publish t/1 1 a id=1\n ! p< puback a code=10"),
+    "QoS 0 lost although another publisher's connection ended": (
+        "L2",
+        BOTH + "q connect\n q< connack\n p probe\n q drop\n = s< publish t/1 0 p:1:probe",
+    ),
     "QoS 0 lost when nothing was wrong": ("L2", BOTH + "p probe\n = s< publish t/1 0 p:1:probe"),
     "QoS 0 lost by one of two": (
         "L2",
@@ -257,6 +261,12 @@ DELIVERIES = {
         s< pubrel 1
         s< pubrel 2
         """,
+    ),
+    "resent QoS 1 message of its own first delivered behind its successor": (
+        "ORDER",
+        "p connect\n p< connack\n p subscribe t/# 1\n p< suback 1\n p publish t/1 1 a\n p publish t/1 1 b\n"
+        "! p< publish t/1 1 b id=1\n = p< publish t/1 1 a id=1\n p drop\n p connect\n p< connack present\n"
+        "! p< publish t/1 1 a id=2\n = p< publish t/1 1 b id=2",
     ),
     "resent QoS 1 message first delivered behind its successor": (
         "ORDER",

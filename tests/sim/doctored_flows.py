@@ -53,6 +53,12 @@ FLOWS = {
         s< pubrel 1
         """,
     ),
+    "an exchange never finished": (
+        "L2",
+        READY
+        + "p publish t/1 2 a\n s< publish t/1 2 a id=1\n s drop\n s connect\n s< connack present\n"
+        + "= s< pubrel 1\n world settled s",
+    ),
     # -- Packet Identifiers and limits: M14 ---------------------------------------------------------------------------
     "PUBREL for nothing": (
         "M14",

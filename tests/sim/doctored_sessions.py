@@ -227,6 +227,15 @@ SESSIONS = {
         + "s connect\n s< connack\n s subscribe r/1 1 rh=2\n s< suback 1\n p publish r/1 1 a retain\n p< puback a\n"
         + "s< publish r/1 1 a id=1\n s subscribe r/1 1 rh=1\n s< suback 1\n ! s< publish r/1 1 a id=2 retain",
     ),
+    "retained messages for a subscription that stands in a session that surely began since": (
+        "M8",
+        "plan s expiry=3\n"
+        + WRITER
+        + "s connect\n s< connack\n s drop\n wait 9000\n s connect\n s drop\n s connect\n s< connack present\n s drop\n"
+        + "wait 9000\n s connect\n s< connack\n s subscribe r/1 1 rh=2\n s< suback 1\n p publish r/1 1 a retain\n"
+        + "p< puback a\n s< publish r/1 1 a id=1\n s subscribe r/1 1 rh=1\n s< suback 1\n"
+        + "! s< publish r/1 1 a id=2 retain",
+    ),
     "one retained message twice": (
         "M8",
         WRITER

@@ -169,4 +169,29 @@ GOOD = {
     "a connection that was taken over may be heard until then": (
         BOTH + "p publish t/1 0 a\n p connect\n p< connack present\n s< publish t/1 0 a"
     ),
+    "QoS 0 may get lost with the connection that carried it": (
+        BOTH + "p probe\n p drop\n p connect\n p< connack present"
+    ),
+    "a resent message comes late because only its second copy met a subscription that lets it through": (
+        "p connect\n p< connack\n p subscribe t/# 1 nl\n p< suback 1\n p publish t/1 1 a\n p subscribe t/1 1\n"
+        "p publish t/1 1 b\n p< publish t/1 1 b id=1\n p drop\n p connect\n p< connack present\n"
+        "p< publish t/1 1 a id=2"
+    ),
+    "a resent message comes late because its first copy was sent at QoS 0": (
+        "s connect\n s< connack\n s subscribe t/# 0\n s< suback 0\n p connect\n p< connack\n p publish t/1 1 a\n"
+        "s subscribe t/1 1\n p publish t/1 1 b\n s< publish t/1 1 b id=1\n p drop\n p connect\n p< connack present\n"
+        "s< publish t/1 1 a id=2"
+    ),
+    "Retain Handling 1 for a subscription that may have ended with its session": (
+        "plan s expiry=3\n"
+        + WRITER
+        + "s connect\n s< connack\n s subscribe r/1 1 rh=2\n s< suback 1\n p publish r/1 1 a retain\n p< puback a\n"
+        + "s< publish r/1 1 a id=1\n s drop\n wait 9000\n s connect\n s drop\n s connect\n s< connack present\n"
+        + "s subscribe r/1 1 rh=1\n s< suback 1\n s< publish r/1 1 a id=2 retain"
+    ),
+    "an exchange of a session that was let go need not be finished in the one that was begun anew": (
+        BOTH
+        + "p publish t/1 2 a\n s< publish t/1 2 a id=1\n s disconnect-for-good\n s connect\n s drop\n s connect\n"
+        + "s< connack present\n world settled s"
+    ),
 }
