@@ -378,7 +378,10 @@ class World:
         else:
             host.keep_deadline()
         count = stats.turns[host.number] = stats.turns.get(host.number, 0) + 1
-        if count > TURNS_MAX * (1 + now_us // 60_000_000):
+        if count > TURNS_MAX * (1 + now_us // 60_000_000) and not self.options.is_strict:
+            # Beyond the budget a node need not get anywhere; it is as good as halted.
+            self.lose_for_good(host, DEAD)
+        elif count > TURNS_MAX * (1 + now_us // 60_000_000):
             self.promises.violate(
                 "L9", f"at most {TURNS_MAX} turns in a minute", f"node {host.number} is busy without cause"
             )
