@@ -7,10 +7,10 @@ nothing was there is known only at the end, when everything that was under way h
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from quantum.core.mqtt.packets import QOS_0
+from quantum.core.mqtt.packets import QOS_0, QOS_2
 from quantum.sim.book import Book
 from quantum.sim.published import Published
-from quantum.sim.registers import ANY, KEEP, OPEN_END, Operation, RegisterCheck
+from quantum.sim.registers import ANY, KEEP, NO_LANE, OPEN_END, Operation, RegisterCheck
 from quantum.sim.session_page import NOT_GRANTED, Session, Standing
 from quantum.sim.topic_match import Matcher
 
@@ -163,11 +163,19 @@ def _writes(message: Published, value: int, lane: int) -> list[Operation]:
         end = message.acked_at or OPEN_END
         return [Operation(str(message), ANY, value, message.sent_at, end, lane, is_optional=not message.acked_at)]
     # 4.3.2: what is sent again is another message to the server. The connection before is fenced off. [MQTT-3.1.4-3]
+    lane = NO_LANE if message.qos == QOS_2 else lane
     found = [
         Operation(str(message), ANY, value, begin, end, lane, is_optional=True)
         for begin, end in zip(message.sends, message.sends[1:], strict=False)
     ]
     end = message.acked_at or OPEN_END
+    if message.qos == QOS_2:
+        # A session that was resumed does not act on it again, one that was begun anew does: once at least, at any time.
+        found.append(Operation(str(message), ANY, value, message.sends[-1], end, lane, is_optional=True))
+        return [
+            Operation(str(message), ANY, value, message.sent_at, end, lane, is_optional=not message.acked_at),
+            *found,
+        ]
     found.append(Operation(str(message), ANY, value, message.sends[-1], end, lane, is_optional=not message.acked_at))
     return found
 

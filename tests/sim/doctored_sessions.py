@@ -19,6 +19,11 @@ GROUP = """
 """
 WILL = "plan s will\n" + WATCHED + "s connect\n s< connack\n"
 DELAYED = "plan s will delay=30\n" + WATCHED + "s connect\n s< connack\n"
+# Sent again to a session that may have been begun anew, with another writer in between.
+RESENT_RETAINED = (
+    "p connect clean\n p drop\n p connect clean\n p< connack\n p publish r/1 2 a retain\n q connect\n q< connack\n"
+    "q publish r/1 1 b retain\n q< puback b\n p drop\n p connect\n p< connack present\n p< pubrec a\n p< pubcomp a\n"
+)
 
 SESSIONS = {
     # -- Session Present: M9, ACK -----------------------------------------------------------------------------------
@@ -235,6 +240,10 @@ SESSIONS = {
         + "wait 9000\n s connect\n s< connack\n s subscribe r/1 1 rh=2\n s< suback 1\n p publish r/1 1 a retain\n"
         + "p< puback a\n s< publish r/1 1 a id=1\n s subscribe r/1 1 rh=1\n s< suback 1\n"
         + "! s< publish r/1 1 a id=2 retain",
+    ),
+    "a retained value of QoS 2 lost, sent again to a session that may have been begun anew": (
+        "M8",
+        RESENT_RETAINED + READER + "= r< publish r/1 1 a id=1 retain",
     ),
     "one retained message twice": (
         "M8",

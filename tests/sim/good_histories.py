@@ -1,7 +1,7 @@
 """Histories that look wrong at first sight, and are not."""
 
 from tests.sim.doctored_deliveries import BOTH
-from tests.sim.doctored_sessions import DELAYED, GROUP, WATCHED, WILL, WRITER
+from tests.sim.doctored_sessions import DELAYED, GROUP, RESENT_RETAINED, WATCHED, WILL, WRITER
 
 GOOD = {
     "QoS 0 may get lost between two connections": (BOTH + "s drop\n p probe\n s connect\n s< connack present"),
@@ -193,5 +193,11 @@ GOOD = {
         BOTH
         + "p publish t/1 2 a\n s< publish t/1 2 a id=1\n s disconnect-for-good\n s connect\n s drop\n s connect\n"
         + "s< connack present\n world settled s"
+    ),
+    "QoS 2 sent again to a session that took it before the other writer": (
+        RESENT_RETAINED + "o connect\n o< connack\n o subscribe r/1 1\n o< suback 1\n o< publish r/1 1 b id=1 retain"
+    ),
+    "QoS 2 sent again to a session that was begun anew, behind the other writer": (
+        RESENT_RETAINED + "o connect\n o< connack\n o subscribe r/1 1\n o< suback 1\n o< publish r/1 1 a id=1 retain"
     ),
 }
