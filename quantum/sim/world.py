@@ -56,6 +56,7 @@ ISOLATED: Final = 1
 MUTE: Final = 2
 DEAF: Final = 3
 
+RECKLESS_TURNS_MAX: Final = 15_000  # of one node, in a run beyond the budget
 TURNS_MAX: Final = 60_000  # of one node, in a minute of simulated time
 
 
@@ -378,7 +379,7 @@ class World:
         else:
             host.keep_deadline()
         count = stats.turns[host.number] = stats.turns.get(host.number, 0) + 1
-        if count > TURNS_MAX * (1 + now_us // 60_000_000) and not self.options.is_strict:
+        if count > RECKLESS_TURNS_MAX and not self.options.is_strict:
             # Beyond the budget a node need not get anywhere; it is as good as halted.
             self.lose_for_good(host, DEAD)
         elif count > TURNS_MAX * (1 + now_us // 60_000_000):
