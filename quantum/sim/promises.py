@@ -207,7 +207,10 @@ class Promises:
         session.is_lasting = is_lasting
         if not session_present:
             self._end(session)
-        elif not clean_start:
+            return
+        if session.is_loose:
+            self._shared.on_session_ends(session, book.clock)  # The one before may have ended only now.
+        if not clean_start:
             book.sometimes("mqtt.session.resumed")
 
     def on_let_go(self, session: Session) -> None:

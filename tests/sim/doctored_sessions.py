@@ -17,6 +17,8 @@ GROUP = """
     p connect
     p< connack
 """
+# The session of one member ended with its connection, as its client sees it.
+UNNOTICED = "plan a v311\n" + GROUP.replace("a connect", "a connect clean") + "a drop\n"
 WILL = "plan s will\n" + WATCHED + "s connect\n s< connack\n"
 DELAYED = "plan s will delay=30\n" + WATCHED + "s connect\n s< connack\n"
 # Sent again to a session that may have been begun anew, with another writer in between.
@@ -296,5 +298,11 @@ SESSIONS = {
         + GROUP
         + "c connect\n c< connack\n c subscribe $share/h/t/1 1\n c< suback 1\n p publish t/1 1 x\n p< puback x\n"
         + "a< publish t/1 1 x id=1\n = c< publish t/1 1 x id=1",
+    ),
+    "lost after a member that may have been begun anew was back": (
+        "M13",
+        UNNOTICED
+        + "a connect\n a drop\n a connect\n a< connack present\n p publish t/1 1 x\n p< puback x\n"
+        + "= b< publish t/1 1 x id=1",
     ),
 }

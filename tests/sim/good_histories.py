@@ -1,7 +1,7 @@
 """Histories that look wrong at first sight, and are not."""
 
 from tests.sim.doctored_deliveries import BOTH
-from tests.sim.doctored_sessions import DELAYED, GROUP, RESENT_RETAINED, WATCHED, WILL, WRITER
+from tests.sim.doctored_sessions import DELAYED, GROUP, RESENT_RETAINED, UNNOTICED, WATCHED, WILL, WRITER
 
 GOOD = {
     "QoS 0 may get lost between two connections": (BOTH + "s drop\n p probe\n s connect\n s< connack present"),
@@ -199,5 +199,8 @@ GOOD = {
     ),
     "QoS 2 sent again to a session that was begun anew, behind the other writer": (
         RESENT_RETAINED + "o connect\n o< connack\n o subscribe r/1 1\n o< suback 1\n o< publish r/1 1 a id=1 retain"
+    ),
+    "a shared message lost with a session whose end the server noticed late": (
+        UNNOTICED + "p publish t/1 1 x\n p< puback x\n a connect\n a drop\n a connect\n a< connack present"
     ),
 }
