@@ -38,7 +38,7 @@ def totals(found: list[Outcome]) -> dict[str, int]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("profile", "count"), [(MQTT, 20), (STANDARD, 8), (STORAGE, 4), (POWER, 4), (BEYOND, 2)])
+@pytest.mark.parametrize(("profile", "count"), [(MQTT, 20), (STANDARD, 8), (STORAGE, 4), (POWER, 4), (BEYOND, 5)])
 def test_first_seeds_are_clean(profile: str, count: int) -> None:
     found = outcomes(profile, count)
     assert [] == [(seed, item.law, item.facts) for seed, item in enumerate(found, 1) if item.law]
