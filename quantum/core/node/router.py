@@ -156,9 +156,9 @@ class Router:
 
     def pump(self, *, wants_open: bool) -> None:
         """Send what the leader may not have."""
-        leader = self._leader
-        if leader == 0 or (leader == self._node and not self.leading_term):
+        if not self._is_led():
             return
+        leader = self._leader
         if wants_open and not self.is_open and self._now_ms >= self._open_at_ms:
             self._open_at_ms = self._now_ms + OPEN_RETRY_MS
             self._ask_open(leader)
@@ -166,6 +166,10 @@ class Router:
             self._append_own()
         else:
             self._forward(leader)
+
+    def _is_led(self) -> bool:
+        """There is a leader to ask: this node itself only once it may append."""
+        return self._leader != 0 and (self._leader != self._node or self.leading_term != 0)
 
     def _lead(self, group: Replica) -> None:
         """The leader's part begins when everything from before its term is applied: then the state says what is next."""
@@ -230,7 +234,7 @@ class Router:
 
     def next_deadline_ms(self, *, wants_open: bool) -> int:
         """When to look again, 0 for no need."""
-        if self._leader == 0:
+        if not self._is_led():
             return 0
         due_ms = 0
         if wants_open and not self.is_open:

@@ -183,3 +183,18 @@ def test_a_node_without_a_leader_stops_all_the_same() -> None:
     cluster.pass_time(6_000)
     assert cluster.members[a].out.is_stopped
     assert [Disconnect] == [type(packet) for packet in cluster.take(a, client)]
+
+
+def test_a_leader_that_reaches_nobody_waits_without_turns() -> None:
+    cluster = Cluster()
+    for number in cluster.numbers:
+        cluster.kill(number)
+    for number in cluster.numbers:
+        cluster.start(number)
+    members = [*cluster.members.values()] * 1_000
+    while not cluster.leader():
+        cluster.now_ms += 1
+        cluster.turn(members.pop())
+    cluster.cut = {(one, other) for one in cluster.numbers for other in cluster.numbers}
+    cluster.run()
+    assert 503 == cluster.ask(cluster.leader(), "GET", "/readyz").status
