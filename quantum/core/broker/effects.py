@@ -86,6 +86,7 @@ class Pick:
     edge: int
     conn_epoch: int
     subscription_ids: tuple[int, ...]
+    shared_filter: str
 
 
 @final

@@ -118,8 +118,21 @@ class BrokerState:
             receiver = group.pick_live()
             if receiver is not None:
                 session = partition.sessions[receiver.client_id]
-                picked.append(Pick(session.client_id, session.edge, session.conn_epoch, receiver.subscription_ids))
+                picked.append(
+                    Pick(
+                        session.client_id,
+                        session.edge,
+                        session.conn_epoch,
+                        receiver.subscription_ids,
+                        group.shared_filter,
+                    )
+                )
         return tuple(picked)
+
+    def is_shared_member(self, shared_filter: str, client_id: str) -> bool:
+        """Whether the client's session is in the shared group."""
+        group = self._partition.subscriptions.groups.get(shared_filter)
+        return group is not None and group.has_member(client_id)
 
     def has_policy(self, policy: SetPolicy) -> bool:
         """Whether the log set exactly these limits last; the defaults before the first SetPolicy do not count."""

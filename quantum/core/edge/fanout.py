@@ -46,6 +46,10 @@ class RouteReader(Protocol):
         """One member of each shared group that matches, for one message."""
         ...
 
+    def is_shared_member(self, shared_filter: str, client_id: str) -> bool:
+        """Whether the client's session is in the shared group."""
+        ...
+
 
 @final
 @dataclass(slots=True, eq=False)
@@ -227,9 +231,14 @@ class Fanout:
                 self.relay.add_pick(pick, message)
 
     def _deliver_pick(self, message: Message, pick: Pick) -> None:
-        """To the very connection that was chosen: another one of the same session may be no member any more."""
+        """To the very connection that was chosen, if it is still a member: the node that chose may not know yet of an
+        UNSUBSCRIBE that was acknowledged here [MQTT-3.10.4-2]."""
         connection = self.sessions.get(pick.client_id)
-        if connection is None or connection.conn_epoch != pick.conn_epoch:
+        if (
+            connection is None
+            or connection.conn_epoch != pick.conn_epoch
+            or not self._routes.is_shared_member(pick.shared_filter, pick.client_id)
+        ):
             self._causes.count(SHARED_GROUP_EMPTY, 1)
         else:
             self._created(connection, message, 0, False, pick.subscription_ids)

@@ -117,7 +117,7 @@ class Relay:
 
     def add_pick(self, pick: Pick, message: Message) -> None:
         """One message, for one member of a shared group."""
-        row = (_PICK, *_row_of(message), pick.client_id, pick.conn_epoch, pick.subscription_ids)
+        row = (_PICK, *_row_of(message), pick.client_id, pick.conn_epoch, pick.subscription_ids, pick.shared_filter)
         self._for_one.setdefault(pick.edge, []).append(row)
 
     def fence(self) -> None:
@@ -251,13 +251,13 @@ def _relayed_of(row: tuple[Any, ...], clock_ms: int) -> Relayed:
         message.deadline_ms = min(deadline_ms, clock_ms + expiry_s * 1000)
     if kind == _MESSAGE:
         return Relayed(publisher, None, False, message, None)
-    client_id, conn_epoch, subscription_ids = row[7:10]
-    _check((client_id,), str)
+    client_id, conn_epoch, subscription_ids, shared_filter = row[7:11]
+    _check((client_id, shared_filter), str)
     _check((subscription_ids,), tuple)
     _check((conn_epoch, *subscription_ids), int)
     if subscription_ids and not 0 < min(subscription_ids) <= max(subscription_ids) <= _SUBSCRIPTION_ID_MAX:
         raise ValueError(f"a Subscription Identifier out of 1 to {_SUBSCRIPTION_ID_MAX}")
-    return Relayed(publisher, None, False, message, Pick(client_id, 0, conn_epoch, subscription_ids))
+    return Relayed(publisher, None, False, message, Pick(client_id, 0, conn_epoch, subscription_ids, shared_filter))
 
 
 def _check_size(topic_name: str) -> None:

@@ -25,6 +25,7 @@ from quantum.core.mqtt.packets import (
     Pubrec,
     Pubrel,
     Subscription,
+    Unsubscribe,
 )
 from tests.core.edge.several import Several
 
@@ -340,6 +341,20 @@ def test_the_chosen_member_is_its_connection_not_its_name() -> None:
     assert 1 == several.counted(2, SHARED_GROUP_EMPTY.number)
 
 
+def test_the_chosen_member_is_asked_whether_it_is_one_still() -> None:
+    """Law SUBACK: the member has its UNSUBACK, the publisher's node does not know of that yet."""
+    several = Several(2)
+    member = several.connect(2, "m")
+    several.subscribe(member, Subscription("$share/g/t", 0))
+    publisher = several.connect(1, "p")
+    several.sites[1].is_held = True
+    several.send(member, Unsubscribe(7, ["$share/g/t"]))
+    assert 1 == len(several.take(member))
+    several.send(publisher, Publish("t", b"x", 0))
+    assert [] == several.take(member)
+    assert 1 == several.counted(2, SHARED_GROUP_EMPTY.number)
+
+
 def test_a_closed_edge_ends_its_connections_and_serves_again_when_it_is_opened() -> None:
     several = Several(2)
     client = several.connect(2, "c", expiry_s=100)
@@ -472,10 +487,12 @@ def test_a_node_alone_says_nothing_to_others() -> None:
         msgpack.packb((1, 0, [(1, "p", True, "t", b"\x30\x03\x00\x01t", 0, 0)])),
         msgpack.packb((1, 0, [(2, "p", b"t", b"", b"", -1, 0)])),
         msgpack.packb((1, 0, [(2, "p", "t", b"", b"", -1)])),
-        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", "1", [])])),
-        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, b"ab")])),
-        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, [1 << 28])])),
-        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", 1 << 32, 9, "m", 1, [])])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", "1", [], "$share/g/t")])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, [])])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, [], b"g")])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, b"ab", "$share/g/t")])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", -1, 0, "m", 1, [1 << 28], "$share/g/t")])),
+        msgpack.packb((1, 0, [(3, "p", "t", b"", b"", 1 << 32, 9, "m", 1, [], "$share/g/t")])),
         msgpack.packb((1, 0, [(2, "p", "", b"", b"", -1, 0)])),
         msgpack.packb((1, 0, [(2, "p", "t" * 65_536, b"", b"", -1, 0)])),
         b"\xdd\xff\xff\xff\xff",
