@@ -85,7 +85,6 @@ class Client:
         "_held_acks",
         "_host",
         "_inbound",
-        "_last_link",
         "_last_will_key",
         "_network",
         "_old_link",
@@ -142,7 +141,6 @@ class Client:
         self._requests: dict[int, _Request] = {}
         self._held_acks: list[Publish | Pubrel] = []
         self._host = 0  # the node that accepted it last
-        self._last_link: Link | None = None
         self._old_link: Link | None = None  # of the connection that was taken over, still open at this end
         self._last_will_key = b""
         self._resumable_will_key = b""  # of the last connection, which ended without DISCONNECT
@@ -190,7 +188,7 @@ class Client:
         if self.link is not None:
             self._promises.book.sometimes("mqtt.client.takeover")
             self._forget_connection()
-        self.link = self._last_link = self._network.open(plan.number)
+        self.link = self._network.open(plan.number)
         self.state = CONNECTING
         self.since_ms = self._asked_ms = self._promises.now_ms
         self._framer = Framer(PACKET_BYTES_LIMIT)
@@ -316,15 +314,16 @@ class Client:
         """Go without a word, and never come back."""
         self.has_left = True
         self._promises.on_left(self.session)
-        if self._last_link is not None and self._last_link.is_half_open:
+        mine = [link for link in self._network.links.values() if link.client == self.plan.number]
+        if any(link.is_half_open and link.node_is_open for link in mine):
             self.left_half_open = True
             self._promises.on_will_unknown(self._last_will_key)
+            self._promises.on_will_unknown(self._resumable_will_key)
         if self.link is not None:
             self.drop()
-        for link in self._network.links.values():
+        for link in mine:
             # Connections it left open when it opened another: with the process its sockets are gone.
-            if link.client == self.plan.number:
-                self._network.client_close(link)
+            self._network.client_close(link)
 
     def ping(self) -> None:
         """Send PINGREQ."""

@@ -30,6 +30,8 @@ STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
 def settle(world: World, way: int, prng: Prng) -> None:
     """Heal, wait, look. Violations are in the world's book."""
     world.heal()
+    # A process that stands still is whole when it goes on.
+    world.run_until(max(world.scheduler.now_us, *[host.paused_until_us for host in world.hosts.values()]))
     if not world.options.is_strict:
         # Beyond the budget nothing need come true; what comes must not be made up.
         world.call_back()

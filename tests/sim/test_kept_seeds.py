@@ -12,6 +12,10 @@ KEPT = (
     Scenario(MQTT, 1029),
     Scenario(MQTT, 1107),
     Scenario(MQTT, 1501),
+    # A client left behind a half-open connection, with a CONNECT on the way: the node was to know.
+    Scenario(MQTT, 43),
+    # A process that stood still when all was healed was to answer.
+    Scenario(MQTT, 97),
 )
 
 
