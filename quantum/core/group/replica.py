@@ -190,7 +190,13 @@ class Replica:
 
     def write(self, writer: Writer) -> None:
         """Hand what is to be durable to the log."""
-        for sequence, record in self.take_records():
+        raft = self.raft
+        records = raft.take_records()
+        if not records:
+            return
+        sequence = raft.record_sequence - len(records)
+        for record in records:
+            sequence += 1
             digest = self._digests.pop(record.index, b"") if isinstance(record, SnapshotRecord) else b""
             write_record(writer, self.number, sequence, record, digest)
 

@@ -122,6 +122,7 @@ class Node:
 
     def turn(self, inputs: Inputs, out: Outputs) -> None:
         """One pass over everything that happened. Fills `out`, which the driver has cleared."""
+        is_later = inputs.now_ms != self._now_ms or inputs.wall_ms != self._wall_ms
         self._now_ms = inputs.now_ms
         self._wall_ms = inputs.wall_ms
         storage = self._storage
@@ -131,7 +132,7 @@ class Node:
         if self._state < STOPPED:
             if inputs.disk_done:
                 storage.on_disk_done(inputs.disk_done)
-            self._on_clocks(inputs)
+            self._on_clocks(inputs, is_later=is_later)
             for data in inputs.peer_frames:
                 self._on_peer_frame(data)
             self._on_applied()
@@ -146,10 +147,11 @@ class Node:
 
     # -- in -------------------------------------------------------------------------------------------------------
 
-    def _on_clocks(self, inputs: Inputs) -> None:
-        self._peers.on_clock(inputs.now_ms)
-        self._router.on_clock(inputs.now_ms, inputs.wall_ms)
-        self._stewardship.on_clock(inputs.now_ms, inputs.wall_ms)
+    def _on_clocks(self, inputs: Inputs, *, is_later: bool) -> None:
+        if is_later:  # These only note the time; the others may have something due at this very millisecond.
+            self._peers.on_clock(inputs.now_ms)
+            self._router.on_clock(inputs.now_ms, inputs.wall_ms)
+            self._stewardship.on_clock(inputs.now_ms, inputs.wall_ms)
         self._edge.on_clock(inputs.now_ms, inputs.wall_ms)
         self._storage.on_clock(inputs.now_ms)
 

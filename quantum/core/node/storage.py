@@ -69,6 +69,7 @@ class Storage:
         "failure",
         "groups",
         "installed",
+        "is_serving",
         "replay_applied",
         "replay_target",
     )
@@ -88,6 +89,7 @@ class Storage:
         self.groups = {number: Replica(number, machine) for number, machine in machines.items()}
         self._boot = Boot(identity, self.groups)
         self.failure = ""
+        self.is_serving = False  # the boot is over: the groups take part
         self.replay_applied = 0  # segments
         self.replay_target = 0
         self.installed: list[
@@ -111,11 +113,6 @@ class Storage:
         return self._boot.identity
 
     @property
-    def is_serving(self) -> bool:
-        """The boot is over: the groups take part."""
-        return self._housekeeping is not None and not self._recovered
-
-    @property
     def is_ready(self) -> bool:
         """This replica leads every group, and has applied what earlier leaders committed."""
         return self.is_serving and all(group.is_ready_to_lead for group in self.groups.values())
@@ -135,7 +132,10 @@ class Storage:
             return self._boot.has_work
         if self._recovered:
             return self._writer is not None and self._writer.is_idle()
-        return housekeeping.has_work or any(group.has_more for group in self.groups.values())
+        for group in self.groups.values():
+            if group.has_more:
+                return True
+        return housekeeping.has_work
 
     @property
     def pending_bytes(self) -> int:
@@ -296,8 +296,11 @@ class Storage:
         """Between replicas that want snapshots, transfers, and the files of this disk."""
         snapshots = self._snapshots
         for number, group in self.groups.items():
-            for peer, index_min in group.raft.take_snapshots_wanted():
-                housekeeping.want(number, peer, index_min)
+            raft = group.raft
+            leadership = raft.leadership
+            if raft.snapshots_wanted or (leadership is not None and leadership.snapshots_wanted):
+                for peer, index_min in raft.take_snapshots_wanted():
+                    housekeeping.want(number, peer, index_min)
         if snapshots.is_idle and not housekeeping.is_wanted:
             return
         for number, peer, manifest in housekeeping.take_wanted():
@@ -390,3 +393,4 @@ class Storage:
             prng = self._prng.stream(f"group {number}")
             self.groups[number].start(self.identity.node, self._raft_config, prng, recovered, self._now_ms)
         self._recovered = {}
+        self.is_serving = True

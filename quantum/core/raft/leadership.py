@@ -201,6 +201,9 @@ class Leadership:
         """What a quorum has on disk; this replica's own disk counts like any other."""
         followers = self.followers
         node = self._node
+        membership = self.membership
+        if len(membership.voters) == 1 and membership.voters[0] == node and not membership.outgoing:
+            return durable_index
 
         def index_of(each: int) -> int:
             if each == node:

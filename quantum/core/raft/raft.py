@@ -163,15 +163,17 @@ class Raft:
 
     def on_clock(self, now_ms: int) -> None:
         """The monotonic clock; deadlines that passed are acted upon."""
-        self.now_ms = max(self.now_ms, now_ms)
+        if now_ms > self.now_ms:
+            self.now_ms = now_ms
         if self.doubt_deadline_ms and now_ms >= self.doubt_deadline_ms:
             self.doubt_deadline_ms = 0
             advance_doubt(self)
-        for context in self.reads_asked.take_due(now_ms):
-            self.reads_done.append((context, 0))
+        if len(self.reads_asked):
+            for context in self.reads_asked.take_due(now_ms):
+                self.reads_done.append((context, 0))
         if self.repair.is_due(self.log, now_ms):
             fetch_lost(self)
-        if self.is_damaged() and now_ms >= self.snapshot_due_ms:
+        if now_ms >= self.snapshot_due_ms and self.is_damaged():
             self.snapshot_due_ms = now_ms + SNAPSHOT_TIMEOUTS * self.config.election_timeout_ms
             ask_for_snapshot(self)
         if not self.deadline_ms or now_ms < self.deadline_ms:
@@ -508,15 +510,17 @@ class Raft:
         leadership = self.leadership
         if leadership is None:
             return
-        for to, message in leadership.outbox:
-            self.durability.send(to, message)
-        leadership.outbox = []
-        for requester, context, index in leadership.reads.done:
-            if requester == self.node:
-                self.reads_done.append((context, index))
-            else:
-                self.durability.send(requester, ReadIndexReply(self.current_term, context, index))
-        leadership.reads.done = []
+        if leadership.outbox:
+            for to, message in leadership.outbox:
+                self.durability.send(to, message)
+            leadership.outbox = []
+        if leadership.reads.done:
+            for requester, context, index in leadership.reads.done:
+                if requester == self.node:
+                    self.reads_done.append((context, index))
+                else:
+                    self.durability.send(requester, ReadIndexReply(self.current_term, context, index))
+            leadership.reads.done = []
 
     def wake(self) -> None:
         """Speak again after silence."""
