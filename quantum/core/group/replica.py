@@ -202,18 +202,22 @@ class Replica:
 
     def take_messages(self) -> list[tuple[int, bytes]]:
         """(to, message) for peers."""
-        return [(to, encode_message(message)) for to, message in self.raft.take_messages()]
+        messages = self.raft.take_messages()
+        return [(to, encode_message(message)) for to, message in messages] if messages else []
 
-    def apply(self) -> None:
-        """Apply what is committed and durable here, up to a limit; `has_more` says that it was reached."""
+    def apply(self) -> bool:
+        """Apply what is committed and durable here, up to a limit; `has_more` says that it was reached.
+
+        True when `take_applied` has something.
+        """
         raft = self._raft
         if raft is None or raft.delivered_index >= raft.commit_index:
             self.has_more = False
-            return
+            return len(self._applied) > 0
         entries = raft.take_committed(APPLY_BYTES)
         if not entries:
             self.has_more = False
-            return
+            return len(self._applied) > 0
         decoded = self._decoded
         applied = self._applied
         for entry in entries:
@@ -227,6 +231,7 @@ class Replica:
         raft.on_applied(last.index)
         self.has_more = last.index < min(raft.commit_index, raft.durable_index)
         self._bound_memory(raft)
+        return len(applied) > 0
 
     def _bound_memory(self, raft: Raft) -> None:
         """Forget applied entries that take too much memory, the older half of them."""

@@ -367,7 +367,8 @@ class Node:
         deadline_ms = _earlier(self._edge.next_deadline_ms(), storage.next_deadline_ms())
         if self._state != RECOVERING:
             deadline_ms = _earlier(deadline_ms, self._router.next_deadline_ms(wants_open=self._wants_open()))
-            deadline_ms = _earlier(deadline_ms, self._presence.next_deadline_ms())
+            if self._presence.others:
+                deadline_ms = _earlier(deadline_ms, self._presence.next_deadline_ms())
             deadline_ms = _earlier(deadline_ms, self._stewardship.next_deadline_ms())
         if self._state == STOPPING:
             deadline_ms = _earlier(deadline_ms, self._stop_at_ms)

@@ -146,7 +146,8 @@ class Router:
     def look(self) -> None:
         """See who leads, and whether this node may append for others."""
         group = self._group
-        leader, term = group.leader, group.term
+        raft = group.raft
+        leader, term = raft.leader, raft.current_term
         if leader != self._leader or term != self._term:
             self._leader = leader
             self._term = term
@@ -235,6 +236,8 @@ class Router:
     def next_deadline_ms(self, *, wants_open: bool) -> int:
         """When to look again, 0 for no need."""
         if not self._is_led():
+            return 0
+        if self._leader == self._node and not wants_open:
             return 0
         due_ms = 0
         if wants_open and not self.is_open:

@@ -243,7 +243,8 @@ class Storage:
         for number, group in self.groups.items():
             for to, message in group.take_messages():
                 items.append((to, Item(RAFT, number, message)))
-        return items + self._snapshots.take_items()
+        items += self._snapshots.take_items()
+        return items
 
     def take_applied(self) -> list[tuple[int, object]]:
         """(group, effects) of entries applied since the last call, in order within a group."""
@@ -251,9 +252,9 @@ class Storage:
             return []
         applied: list[tuple[int, object]] = []
         for number, group in self.groups.items():
-            group.apply()
-            for effects in group.take_applied():
-                applied.append((number, effects))
+            if group.apply():
+                for effects in group.take_applied():
+                    applied.append((number, effects))
         return applied
 
     def take_events(self) -> list[Event]:
