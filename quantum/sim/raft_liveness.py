@@ -130,16 +130,20 @@ def _converge(world: "RaftWorld", nemesis: RaftNemesis, core: list[int], law: st
 
 
 def _is_beyond_budget(world: "RaftWorld", replicas: list[Replica]) -> bool:
-    """Too few are sound to go on without the others, and of some hole nobody can prove what stood there: the entry is in
-    nobody's log any more, but in a snapshot, or was never sent. A group that halts then does right. Source: FAULTS W13"""
+    """Too few are sound to go on without the others, and what was lost nobody can prove: the end of some log is gone
+    everywhere, or an entry is in nobody's log any more, but in a snapshot, or was never sent. A group that halts then does
+    right. Source: FAULTS W13"""
     leader = world.leader()
     members = replicas if leader is None or leader.raft is None else []
     sound = [replica for replica in members if replica.is_sound()]
     if not members or len(sound) > len(members) // 2:
         return False
     rafts = [replica.raft for replica in members if replica.raft is not None]
+    best = max([(raft.log.last_term, raft.log.last_index) for raft in rafts], default=(0, 0))
     for raft in rafts:
         log = raft.log
+        if not raft.doubt.is_settled and raft.doubt.floor > best:
+            return True  # A peer told of this end of a log, then lost it: whether it was committed, nobody can tell.
         for index in range(log.first_index, log.last_index):
             if log.is_lost(index) and not any(
                 other.applied_index >= index

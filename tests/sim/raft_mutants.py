@@ -349,7 +349,7 @@ SNAPSHOTS_AND_DAMAGE: Final = (
     Mutant(
         "a doubt settled by logs that are shorter",
         DOUBT,
-        "        return self._is_floor_set and (last_term, last_index) >= self._floor\n",
+        "        return self._is_floor_set and (last_term, last_index) >= self.floor\n",
         "        return self._is_floor_set\n",
     ),
     Mutant(

@@ -20,14 +20,14 @@ from quantum.core.raft.messages import LastEntryReply
 class Doubt:
     """The doubts of one life of a replica. Replies are those of other voters."""
 
-    __slots__ = ("_floor", "_is_floor_set", "_replies", "is_tail_doubtful", "is_vote_doubtful", "nonce", "target")
+    __slots__ = ("_is_floor_set", "_replies", "floor", "is_tail_doubtful", "is_vote_doubtful", "nonce", "target")
 
     def __init__(self, nonce: int, *, is_tail_doubtful: bool, is_vote_doubtful: bool) -> None:
         self.nonce = nonce
         self.is_tail_doubtful = is_tail_doubtful
         self.is_vote_doubtful = is_vote_doubtful
         self.target: tuple[int, int] = (0, 0)  # (term, last index) of a leader that answered
-        self._floor = (0, 0)  # (term, index) below which no log gets our vote, once everybody answered
+        self.floor = (0, 0)  # (term, index) below which no log gets our vote, once everybody answered
         self._is_floor_set = False
         self._replies: dict[int, LastEntryReply] = {}
 
@@ -64,7 +64,7 @@ class Doubt:
         """Every other voter answered: logs are compared with the best of theirs, as it was then."""
         if not self._is_floor_set:
             self._is_floor_set = True
-            self._floor = max([(reply.last_term, reply.last_index) for reply in self._replies.values()], default=(0, 0))
+            self.floor = max([(reply.last_term, reply.last_index) for reply in self._replies.values()], default=(0, 0))
 
     def begin_anew(self, nonce: int) -> None:
         """The tail is in doubt once more: what was answered before says nothing of it."""
@@ -80,4 +80,4 @@ class Doubt:
 
     def is_above_floor(self, last_term: int, last_index: int) -> bool:
         """Whether everybody answered, and nobody has a better log."""
-        return self._is_floor_set and (last_term, last_index) >= self._floor
+        return self._is_floor_set and (last_term, last_index) >= self.floor

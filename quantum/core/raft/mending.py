@@ -99,13 +99,25 @@ def ask_for_snapshot(raft: "Raft") -> None:
         return
     raft.snapshots_asked += 1
     index_min = raft.snapshot_index_min or raft.log.first_lost_end
-    raft.durability.send(others[raft.snapshots_asked % len(others)], RequestSnapshot(index_min))
+    index_term = raft.log.base_term if raft.snapshot_index_min == raft.log.base_index else 0
+    request = RequestSnapshot(raft.current_term, index_min, index_term)
+    raft.durability.send(others[raft.snapshots_asked % len(others)], request)
 
 
 def on_request_snapshot(raft: "Raft", sender: int, message: RequestSnapshot) -> None:
-    """What is applied is committed, and can be given to any member."""
+    """What is applied is committed, and can be given to any member. What the sender had in a snapshot was committed in a
+    term not above its own: where nobody leads, this replica may learn that in no other way. 1. node 1 has the best end
+    of a log, and lost its state  2. the others have all entries of that state, and doubt their ends  3. so nobody leads
+    before node 1 is whole, and nobody else knows what is committed."""
+    if sender not in raft.membership.members():
+        return
+    if message.index_term and raft.role != LEADER and not raft.doubt.is_vote_doubtful:
+        if message.term > raft.current_term:
+            raft.become_follower(message.term, 0)
+        if not raft.leader and raft.log.term_at(message.index_min) == message.index_term:
+            raft.set_commit(message.index_min)
     is_here = not raft.snapshot_index_min and raft.applied_index >= message.index_min
-    if is_here and sender in raft.membership.members():
+    if is_here:
         raft.snapshots_wanted.append((sender, max(message.index_min, raft.log.base_index)))
 
 

@@ -159,9 +159,12 @@ class FetchEntriesReply:
 @final
 @dataclass(slots=True)
 class RequestSnapshot:
-    """The sender lost what a snapshot at `index_min` or later holds, and knows of no leader that would send it."""
+    """The sender lost what a snapshot at `index_min` or later holds, and knows of no leader that would send it. When that
+    is its state as of `index_min`, the entry there is committed, and `index_term` is its term; else that is 0."""
 
+    term: int
     index_min: int
+    index_term: int
 
 
 @final

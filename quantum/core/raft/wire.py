@@ -141,7 +141,7 @@ def _encode_rare(message: Message) -> bytes:
     if isinstance(message, RequestLastEntry):
         return _ONE.pack(REQUEST_LAST_ENTRY, message.nonce)
     if isinstance(message, RequestSnapshot):
-        return _ONE.pack(REQUEST_SNAPSHOT, message.index_min)
+        return _THREE.pack(REQUEST_SNAPSHOT, message.term, message.index_min, message.index_term)
     assert isinstance(message, LastEntryReply), message
     head = _LAST.pack(
         LAST_ENTRY_REPLY,
@@ -217,9 +217,11 @@ def _decode_rare(kind: int, data: bytes) -> Message:
         if entries and entries[-1].index != next_index - 1:
             raise MessageDamaged(f"fetched entries end with {entries[-1].index}, not before {next_index}")
         return FetchEntriesReply(next_index, next_term, previous_term, entries, leader_term)
-    if kind in (REQUEST_LAST_ENTRY, REQUEST_SNAPSHOT):
-        _, number = _ONE.unpack(data)
-        return RequestLastEntry(number) if kind == REQUEST_LAST_ENTRY else RequestSnapshot(number)
+    if kind == REQUEST_LAST_ENTRY:
+        return RequestLastEntry(_ONE.unpack(data)[1])
+    if kind == REQUEST_SNAPSHOT:
+        _, term, index_min, index_term = _THREE.unpack(data)
+        return RequestSnapshot(term, index_min, index_term)
     if kind == LAST_ENTRY_REPLY:
         _, nonce, term, last_index, last_term, is_leader, membership_index, size = _LAST.unpack_from(data)
         if len(data) != _LAST.size + size:

@@ -1,6 +1,8 @@
 """Goal: who is behind the compacted log gets a snapshot, keeps what fits it, and goes on; nobody goes back. Method: replicas
 and snapshots moved by hand. Source: Raft §7, figure 13; FAULTS B37, B41 to B50."""
 
+import pytest
+
 from quantum.core.raft.membership import Membership
 from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, FetchEntries, RequestSnapshot
 from quantum.core.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
@@ -259,7 +261,9 @@ def test_compaction_forgets_what_is_applied_and_nothing_else() -> None:
     assert 2 == raft.log.base_index
 
 
-def damaged_everywhere(lost: tuple[int, ...], *, is_snapshot_lost: bool = False) -> Cluster:
+def damaged_everywhere(
+    lost: tuple[int, ...], *, is_snapshot_lost: bool = False, have_others_snapshots: bool = True
+) -> Cluster:
     """Node 1 has an entry more than the others and lost some that they have compacted; the others doubt their tails."""
     cluster = Cluster(3)
     cluster.elect(1)
@@ -267,7 +271,8 @@ def damaged_everywhere(lost: tuple[int, ...], *, is_snapshot_lost: bool = False)
     if is_snapshot_lost:
         cluster.compact(1)
     cluster.advance(300)
-    cluster.compact(2, 3)
+    if have_others_snapshots:
+        cluster.compact(2, 3)
     cluster.drops = (AppendEntries,)
     cluster.propose(1, b"alone")
     cluster.drops = ()
@@ -289,8 +294,9 @@ def test_lost_entries_that_all_others_compacted_come_back_without_a_leader() -> 
     assert [[b"a", b"b", b"c", b"alone"]] * 3 == [cluster.replicas[node].data() for node in (1, 2, 3)]
 
 
-def test_lost_state_comes_back_without_a_leader() -> None:
-    cluster = damaged_everywhere((), is_snapshot_lost=True)
+@pytest.mark.parametrize("have_others_snapshots", [True, False])
+def test_lost_state_comes_back_without_a_leader(have_others_snapshots: bool) -> None:
+    cluster = damaged_everywhere((), is_snapshot_lost=True, have_others_snapshots=have_others_snapshots)
     assert 1 == cluster.await_leader(20_000)
     cluster.advance(1_000)
     assert [[b"a", b"b", b"c", b"alone"]] * 3 == [cluster.replicas[node].data() for node in (1, 2, 3)]
@@ -301,11 +307,11 @@ def test_who_has_not_applied_enough_sends_no_snapshot_and_strangers_get_none() -
     cluster.elect(1)
     cluster.propose(1, b"a")
     cluster.holds_snapshots = True
-    cluster.deliver((3, 2, RequestSnapshot(3)))
+    cluster.deliver((3, 2, RequestSnapshot(1, 3, 0)))
     assert [] == cluster.replicas[2].snapshots_wanted
-    cluster.deliver((9, 2, RequestSnapshot(2)))
+    cluster.deliver((9, 2, RequestSnapshot(1, 2, 0)))
     assert [] == cluster.replicas[2].snapshots_wanted
-    cluster.deliver((3, 2, RequestSnapshot(2)))
+    cluster.deliver((3, 2, RequestSnapshot(1, 2, 0)))
     assert [(3, 2)] == cluster.replicas[2].snapshots_wanted
 
 

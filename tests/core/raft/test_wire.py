@@ -76,7 +76,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(ReadIndexReply, U64, U64, U64),
     st.builds(FetchEntries, U64, U64, U64),
     st.builds(RequestLastEntry, U64),
-    st.builds(RequestSnapshot, U64),
+    st.builds(RequestSnapshot, U64, U64, U64),
     st.builds(LastEntryReply, U64, U64, U64, U64, st.booleans(), U64, st.just(MEMBERSHIP_DATA)),
 )
 
