@@ -82,12 +82,14 @@ class Router:
         self._open_at_ms = 0  # when to ask for the edge to be opened; 0 for now
         self.leading_term = 0  # the term in which this node leads and knows all that was appended before; 0 for none
         self._expected: dict[int, tuple[int, int]] = {}  # edge → (incarnation, next forward_seq to append)
-        self._answered: dict[int, None] = {}  # edges that were told this turn what is expected
+        self._answered: dict[int, None] = {}  # edges that were told this millisecond what is expected
 
     def on_clock(self, now_ms: int, wall_ms: int) -> None:
-        """The clocks as of this turn."""
+        """The clocks as of this turn, when they went on. Edges may be told again what is expected of them."""
         self._now_ms = now_ms
         self._wall_ms = wall_ms
+        if self._answered:
+            self._answered = {}
 
     # -- this node's edge -------------------------------------------------------------------------------------------
 
@@ -248,10 +250,6 @@ class Router:
         return due_ms
 
     # -- this node as the leader ------------------------------------------------------------------------------------
-
-    def begin_turn(self) -> None:
-        """Peers may be told again what is expected of them."""
-        self._answered = {}
 
     def on_forward(self, sender: int, data: bytes) -> bool:
         """Commands of another node's edge; False where they are not understood."""
