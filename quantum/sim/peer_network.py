@@ -39,6 +39,7 @@ class PeerFrame:
     receiver: int
     data: bytes
     event: int
+    is_replay: bool = False  # of long ago, perhaps from a process that is gone
 
 
 @final
@@ -96,6 +97,7 @@ class PeerNetwork:
         "duplicate_count",
         "flip_count",
         "frame_count",
+        "is_calm",
     )
 
     def __init__(self, prng: Prng, options: PeerOptions, scheduler: Scheduler) -> None:
@@ -103,6 +105,7 @@ class PeerNetwork:
         self._options = options
         self._scheduler = scheduler
         self._links: dict[tuple[int, int], PeerLink] = {}
+        self.is_calm = False
         self.frame_count = 0
         self.byte_count = 0
         self.drop_count = 0
@@ -147,7 +150,9 @@ class PeerNetwork:
         self._dispatch(self.link(frame.sender, frame.receiver), frame)
 
     def calm(self) -> None:
-        """The links lose, change, repeat and reorder nothing any more, and what is clogged goes on."""
+        """The links lose, change, repeat and reorder nothing any more, and what is clogged goes on. Repetitions under way
+        do not arrive: one of a process that is gone can deafen its receiver to the process that lives, for a moment."""
+        self.is_calm = True
         options = self._options
         options.drop_share = options.duplicate_share = options.replay_share = options.flip_share = 0
         options.spike_share = 0
@@ -217,9 +222,9 @@ class PeerNetwork:
         if options.replay_share and link.kept and prng.chance(options.replay_share, 1000):
             self.duplicate_count += 1
             old = link.kept[prng.below(len(link.kept))]
-            self._scheduler.push(
-                self._scheduler.now_us + 1 + prng.below(options.replay_us_max), PEER_FRAME, old.receiver, old
-            )
+            again = PeerFrame(old.sender, old.receiver, old.data, old.event, is_replay=True)
+            at_us = self._scheduler.now_us + 1 + prng.below(options.replay_us_max)
+            self._scheduler.push(at_us, PEER_FRAME, old.receiver, again)
         if len(link.kept) < KEPT_MAX:
             link.kept.append(frame)
         elif prng.chance(1, 8):

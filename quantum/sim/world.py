@@ -398,6 +398,8 @@ class World:
         frame = due[5]
         assert isinstance(frame, PeerFrame)
         host = self.hosts.get(due[4])
+        if frame.is_replay and self.peers.is_calm:
+            return
         if host is not None and host.is_up:
             self.trace.record(due[0], trace.PEER_FRAME, frame.sender << 32 | due[4], len(frame.data), frame.data)
             if self.scribe is not None:
