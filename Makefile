@@ -7,6 +7,7 @@ WORKERS ?= 2
 SEEDS ?= 1500
 LITE_SEEDS ?= 6000
 RUN_ARGS ?=
+MUTANTS_EVERY ?= 1
 
 .PHONY: run test check format sim simall failover mutants conformance bench fuzz compiled slow ci clean
 
@@ -41,7 +42,7 @@ failover: $(STAMP)  ## how long nobody can write after a leader was killed, with
 	$(BIN)/quantum sim --profile failover --seeds 1..1000 --jobs $(WORKERS)
 
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py tests/sim/test_raft_mutants.py
+	MUTANTS_EVERY=$(MUTANTS_EVERY) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py tests/sim/test_raft_mutants.py
 
 conformance: $(STAMP)  ## real clients against a real broker on real sockets
 	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance

@@ -253,22 +253,24 @@ class Replayer:
         self._patience_s = patience_s
         self._hash_seed = hash_seed
         self._pool: ProcessPoolExecutor | None = None
+        self._is_settled = False  # this process, for runs in it
 
     def __enter__(self) -> "Replayer":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end_pool()
+        if self._is_settled:
+            gc.unfreeze()
 
     def replay(self, scenarios: Iterable[Scenario]) -> Iterator[tuple[int, Outcome]]:
         """Positions and outcomes, in the order in which runs end. What is not asked for is not begun."""
         if self.jobs == 1:
-            _settle_memory(self.runner)
-            try:
-                for at, scenario in enumerate(scenarios):
-                    yield at, run_guarded(self.runner, scenario, self._patience_s)
-            finally:
-                gc.unfreeze()
+            if not self._is_settled:
+                self._is_settled = True
+                _settle_memory(self.runner)
+            for at, scenario in enumerate(scenarios):
+                yield at, run_guarded(self.runner, scenario, self._patience_s)
             return
         waiting: deque[tuple[int, Scenario]] = deque()
         under_way: dict[Future[Outcome], tuple[int, Scenario]] = {}

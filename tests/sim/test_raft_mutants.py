@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim.mutants import Mutant
 from tests.sim.raft_mutants import EXHAUSTIVE, FOUND_AT, RAFT_MUTANTS
-from tests.sim.test_mutants import PACKAGE, plant
+from tests.sim.test_mutants import EVERY, PACKAGE, plant
 
 SEEDS_MAX = 1000
 HUNT = """
@@ -67,7 +67,7 @@ def test_names_are_unique_and_there_are_enough() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", RAFT_MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", RAFT_MUTANTS[::EVERY], ids=lambda mutant: mutant.name)
 def test_mutant_is_found_by_seeds(mutant: Mutant, tmp_path: Path) -> None:
     assert hunt(mutant, tmp_path, HUNT, SEEDS_MAX), f"not found in {SEEDS_MAX} seeds"
 
@@ -75,7 +75,7 @@ def test_mutant_is_found_by_seeds(mutant: Mutant, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "mutant", [mutant for mutant in RAFT_MUTANTS if mutant.name in EXHAUSTIVE], ids=lambda mutant: mutant.name
+    "mutant", [mutant for mutant in RAFT_MUTANTS if mutant.name in EXHAUSTIVE][::EVERY], ids=lambda mutant: mutant.name
 )
 def test_mutant_is_found_by_exhaustive_search(mutant: Mutant, tmp_path: Path) -> None:
     assert hunt(mutant, tmp_path, SEARCH, 4_000), "not found"
