@@ -266,9 +266,9 @@ LOG: Final = (
 
 CLUSTER_MUTANTS: Final = SESSIONS + CLUSTER + LOG
 
-# What the simulator was not seen to find, and why as far as that is known. The table counts them as missed.
+# What the simulator was not seen to find, and a guess why, which nobody has shown yet. The table counts them as missed.
 SURVIVORS: Final[dict[str, str]] = {
-    "gap in an edge's entries accepted": "one leader appends what one edge sends in order: a gap needs frames that pass each other",
+    "gap in an edge's entries accepted": "one edge sends in order to one leader: a gap needs frames that pass each other",
     "entry of an earlier incarnation counted": "the leader asks before the log does; both would have to be wrong",
     "connections kept when their edge was closed": "runs become so slow that a hundred seconds do not hold enough of them",
     "B63 truncation not persisted": "the next entry says the same to the reader of a log; needs a crash between the two",
