@@ -272,5 +272,8 @@ SURVIVORS: Final[dict[str, str]] = {
     "entry of an earlier incarnation counted": "the leader asks before the log does; both would have to be wrong",
     "connections kept when their edge was closed": "runs become so slow that a hundred seconds do not hold enough of them",
     "B63 truncation not persisted": "the next entry says the same to the reader of a log; needs a crash between the two",
+    "place of a batch not checked": "the checksum of the body finds most of what the head's would",
+    "term and vote written for the last segment only": "not tried for long enough to tell",
+    "failed sync ignored": "not tried for long enough to tell",
     "damage passed over in silence": "repair asks peers for the gap that the next entry shows",
 }
