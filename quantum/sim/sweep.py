@@ -280,7 +280,11 @@ class Replayer:
                 item = waiting.popleft() if waiting else next(source, None)
                 if item is None:
                     break
-                under_way[self._submit(item[1])] = item
+                try:
+                    under_way[self._submit(item[1])] = item
+                except BrokenProcessPool:
+                    waiting.appendleft(item)  # A run under way ended a process; which one comes to light below.
+                    break
             if not under_way:
                 return
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
@@ -290,7 +294,7 @@ class Replayer:
                 outcome = first.result()
             except BrokenProcessPool:
                 # Whose run it was that ended the process is not known: all that were under way are made alone.
-                waiting.extend([(at, scenario), *under_way.values()])
+                waiting.extendleft([*under_way.values(), (at, scenario)])
                 under_way.clear()
                 self._end_pool()
                 while waiting:
