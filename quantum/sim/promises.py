@@ -320,6 +320,7 @@ class Promises:
     def on_will_armed(self, key: bytes, sent_ms: int) -> None:
         """The CONNACK arrived for the CONNECT that had it."""
         self._wills.on_armed(key, self.book.tick(), sent_ms)
+        self.retained.on_will_armed(key)
 
     def on_will_resumed(self, key: bytes) -> None:
         """The session of its connection went on with another one."""

@@ -42,12 +42,13 @@ class _Topic:
 class RetainedOracle:
     """All topics of a run that were ever published to with RETAIN."""
 
-    __slots__ = ("_book", "_matcher", "_topics", "undecided_count")
+    __slots__ = ("_armed", "_book", "_matcher", "_topics", "undecided_count")
 
     def __init__(self, book: Book, matcher: Matcher) -> None:
         self._book = book
         self._matcher = matcher
         self._topics: dict[str, _Topic] = {}
+        self._armed: dict[bytes, bool] = {}  # wills of which the client knows that the server has them
         self.undecided_count = 0  # topics whose history is too wide to decide
 
     def on_write(self, message: Published) -> None:
@@ -59,6 +60,10 @@ class RetainedOracle:
         topic.is_lossy = topic.is_lossy or message.qos == QOS_0
         if not message.is_delete:
             topic.values[message.key] = len(topic.values) + 1
+
+    def on_will_armed(self, key: bytes) -> None:
+        """The CONNACK arrived for the CONNECT that had this will."""
+        self._armed[key] = True
 
     def on_found(self, session: Session, message: Published, is_certain: bool, is_repeated: bool) -> None:
         """A SUBSCRIBE of the session was answered with it; uncertain if it may as well have come live.
@@ -115,6 +120,10 @@ class RetainedOracle:
         for message in topic.writes:
             value = topic.values.get(message.key, NOTHING)
             lane = lanes.setdefault((message.publisher, message.qos), len(lanes))
+            if message.is_will and message.key not in self._armed:
+                lane = (
+                    NO_LANE  # Its CONNECT may be a stray, that takes the session over and ends long after later ones.
+                )
             operations += [
                 # What nobody found and nobody must have seen explains nothing.
                 operation
