@@ -46,6 +46,7 @@ from quantum.core.mqtt.topics import check_topic_name
 
 TOPICS_CACHED_MAX: Final = 64  # topic names a connection keeps as checked strings
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535  # 3.1.2.11.3
+_CONNECT_V5: Final = b"\x00\x04MQTT\x05"  # 3.1.2.1, 3.1.2.2: how the body of a CONNECT of 5.0 begins
 PACKET_BYTES_LIMIT: Final = 268_435_460  # 2.1.4: four bytes of Remaining Length, and the fixed header
 
 
@@ -256,6 +257,9 @@ class ServerConnection:
 
     def _decode(self, first: int, body: bytes) -> Packet:
         """Any packet, the careful way."""
+        if not self.version:
+            # A CONNECT of 5.0 that cannot be read any further is still answered in 5.0. [MQTT-3.1.4-1]
+            self.is_v5 = body.startswith(_CONNECT_V5)
         packet = decode_packet(self.version, first, body)
         if packet.__class__ is Publish:
             assert isinstance(packet, Publish)
