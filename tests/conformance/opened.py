@@ -1,0 +1,76 @@
+"""Connections as most tests need them: open, with a session that ends or lasts, and able to see a message through."""
+
+from collections.abc import Sequence
+
+from tests.conformance import raw
+from tests.conformance.raw import Property, Raw, Received, Will
+
+LASTING_S = 600  # Session Expiry Interval of a session that outlives its connection
+NO_LOCAL, RETAIN_AS_PUBLISHED = 0x04, 0x08  # 3.8.3.1 Subscription Options
+RETAIN_IF_NEW, RETAIN_NEVER = 0x10, 0x20
+
+
+def opened(
+    target: raw.Address,
+    version: int,
+    client_id: str,
+    *,
+    properties: Sequence[Property] = (),
+    will: Will | None = None,
+    keep_alive: int = 60,
+) -> Raw:
+    """A connection whose session begins and ends with it."""
+    connection = Raw(target, version)
+    connection.open(version, client_id, properties=properties, will=will, keep_alive=keep_alive)
+    return connection
+
+
+def lasting(target: raw.Address, version: int, client_id: str, *, properties: Sequence[Property] = ()) -> Raw:
+    """A connection with an empty session that outlives it."""
+    if version < 5:
+        with opened(target, version, client_id) as wiped:
+            wiped.disconnect()
+    connection = Raw(target, version)
+    expiry = [(raw.SESSION_EXPIRY_INTERVAL, LASTING_S)] if version == 5 else []
+    connack = connection.open(version, client_id, clean=version == 5, properties=[*expiry, *properties])
+    assert not connack.session_present
+    return connection
+
+
+def resumed(target: raw.Address, version: int, client_id: str, *, properties: Sequence[Property] = ()) -> Raw:
+    """A connection that goes on with the session of an earlier one."""
+    connection = Raw(target, version)
+    expiry = [(raw.SESSION_EXPIRY_INTERVAL, LASTING_S)] if version == 5 else []
+    connack = connection.open(version, client_id, clean=False, properties=[*expiry, *properties])
+    assert connack.session_present == (version >= 4), "a session was expected"
+    return connection
+
+
+def ended(target: raw.Address, version: int, client_id: str) -> None:
+    """Take the session away again, so that a later run begins as this one did."""
+    with opened(target, version, client_id) as connection:
+        connection.disconnect()
+
+
+def message(connection: Raw) -> Received:
+    """The next packet, which must be a PUBLISH, with its QoS exchange seen through."""
+    received = connection.expect(raw.PUBLISH)
+    complete(connection, received)
+    return received
+
+
+def complete(connection: Raw, received: Received) -> None:
+    """Acknowledge a PUBLISH to its end. Nothing else may be under way to this connection when the QoS is 2."""
+    if received.qos == 1:
+        connection.send(raw.ack(connection.version, raw.PUBACK, received.packet_id))
+    elif received.qos == 2:
+        connection.send(raw.ack(connection.version, raw.PUBREC, received.packet_id))
+        assert received.packet_id == connection.expect(raw.PUBREL).packet_id
+        connection.send(raw.ack(connection.version, raw.PUBCOMP, received.packet_id))
+
+
+def unretain(target: raw.Address, *topics: str) -> None:
+    """Remove retained messages, so that a later run begins as this one did."""
+    with opened(target, 4, "") as connection:
+        for topic in topics:
+            connection.publish(topic, b"", qos=1, retain=True)
