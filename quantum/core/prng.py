@@ -40,27 +40,32 @@ class Prng:
         """0 to 2**64 - 1."""
         at = self._at
         if at == _BLOCK_NUMBERS:
-            data = hashlib.shake_128(self._key + self._count.to_bytes(8, "little")).digest(_BLOCK_BYTES)
-            self._block = _BLOCK.unpack(data)
-            self._count += 1
-            at = 0
+            at = self._refill()
         self._at = at + 1
         return self._block[at]
+
+    def _refill(self) -> int:
+        data = hashlib.shake_128(self._key + self._count.to_bytes(8, "little")).digest(_BLOCK_BYTES)
+        self._block = _BLOCK.unpack(data)
+        self._count += 1
+        return 0
 
     def below(self, bound: int) -> int:
         """0 to `bound` - 1. For bounds below 2**48 the bias is less than one in 65,536 times the bound's share."""
         assert bound > 0
-        return (self.u64() * bound) >> 64
+        at = self._at  # As in `u64`, without a call: this is drawn often.
+        if at == _BLOCK_NUMBERS:
+            at = self._refill()
+        self._at = at + 1
+        return (self._block[at] * bound) >> 64
 
     def between(self, low: int, high: int) -> int:
         """`low` to `high`, both included."""
-        assert low <= high
-        return low + ((self.u64() * (high - low + 1)) >> 64)
+        return low + self.below(high - low + 1)
 
     def chance(self, numerator: int, denominator: int) -> bool:
         """True `numerator` times of `denominator`."""
-        assert denominator > 0
-        return (self.u64() * denominator) >> 64 < numerator
+        return self.below(denominator) < numerator
 
     def choice_index(self, weights: list[int]) -> int:
         """An index into `weights`, each as likely as its weight says."""

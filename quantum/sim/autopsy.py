@@ -94,7 +94,7 @@ def check_replay(host: Host, node: Node, promises: Promises) -> int:
     log = replica.raft.log
     if replica.applied_index < log.base_index or log.last_index < applied_index:
         return 0
-    if log.has_lost and host.disk.was_damaged:
+    if log.lost and host.disk.was_damaged:
         return 0  # What was damaged once may be doubted once more.
     for index in range(replica.applied_index + 1, applied_index + 1):
         entry = log.entry(index)

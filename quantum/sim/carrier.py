@@ -53,16 +53,19 @@ class Carrier:
 
     def carry_out(self, host: Host, out: Outputs) -> Crash | None:
         """Serve all destinations, or those before the crash that is returned."""
-        destinations = list(dict.fromkeys([*[number for number, _ in out.writes], *out.closes]))
-        if out.pauses or out.resumes:
-            destinations = list(dict.fromkeys([*destinations, *out.pauses, *out.resumes]))
+        destinations: list[int] = []
+        if out.writes or out.closes or out.pauses or out.resumes:
+            numbers = [*[number for number, _ in out.writes], *out.closes, *out.pauses, *out.resumes]
+            destinations += dict.fromkeys(numbers)
         if out.disk:
-            destinations += dict.fromkeys(_LANE - request.lane for request in out.disk)
+            destinations += dict.fromkeys([_LANE - request.lane for request in out.disk])
         if out.peer_frames:
-            destinations += dict.fromkeys(_PEER - to for to, _ in out.peer_frames)
+            destinations += dict.fromkeys([_PEER - to for to, _ in out.peer_frames])
         if not destinations:
             return None
-        order = [destinations[at] for at in host.order.permutation(len(destinations))]
+        order = destinations
+        if len(destinations) > 1:
+            order = [destinations[at] for at in host.order.permutation(len(destinations))]
         armed = host.armed
         if armed is not None and armed.wants_writes and not out.writes:
             armed = None
@@ -85,30 +88,29 @@ class Carrier:
 
     def _serve(self, host: Host, out: Outputs, order: list[int]) -> None:
         writes = dict(out.writes)
-        closes = dict.fromkeys(out.closes)
-        pauses = dict.fromkeys(out.pauses)
-        resumes = dict.fromkeys(out.resumes)
-        sockets = host.sockets
         for number in order:
             if number <= _PEER:
                 self._send(host, out, _PEER - number)
-                continue
-            if number < 0:
+            elif number < 0:
                 self._submit(host, out, _LANE - number)
-                continue
-            link = sockets.open_link(number)
-            if link is None:
-                continue
-            if number in writes:
-                sockets.write(link, writes[number])
-            if number in pauses:
-                link.is_paused = True
-            if number in resumes:
-                for item in sockets.resume(link):
-                    self._connections.receive(host, link, item)
-            if number in closes:
-                sockets.close(link)
-                self._farewells.forget(link.number)
+            else:
+                self._serve_link(host, out, number, writes.get(number))
+
+    def _serve_link(self, host: Host, out: Outputs, number: int, data: bytes | None) -> None:
+        sockets = host.sockets
+        link = sockets.open_link(number)
+        if link is None:
+            return
+        if data is not None:
+            sockets.write(link, data)
+        if number in out.pauses:
+            link.is_paused = True
+        if number in out.resumes:
+            for item in sockets.resume(link):
+                self._connections.receive(host, link, item)
+        if number in out.closes:
+            sockets.close(link)
+            self._farewells.forget(link.number)
 
     def _submit(self, host: Host, out: Outputs, lane: int) -> None:
         now_us = self._scheduler.now_us

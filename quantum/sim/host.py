@@ -63,10 +63,12 @@ class Host:
 
     __slots__ = (
         "_appends",
+        "_deadline_us",
         "_network",
         "_scheduler",
+        "_soon_us",
         "_start_prng",
-        "_turn_at_us",
+        "_timer_us",
         "_turn_prng",
         "_turn_us_max",
         "armed",
@@ -142,7 +144,11 @@ class Host:
         self.whole_index = 0  # what was committed when its process started
         self.failure = ""  # why the last turn raised
         self.event = 0  # of the history: the last thing that happened here
-        self._turn_at_us = -1  # the one valid NODE_TURN event
+        # Of the NODE_TURN events under way two count: the turn that is wanted soon, and a timer that is not later than the
+        # node's deadline. A deadline that moves on leaves its timer where it is, to be set again when it fires.
+        self._soon_us = -1
+        self._timer_us = -1
+        self._deadline_us = -1
 
     # -- the process ----------------------------------------------------------------------------------------------
 
@@ -164,6 +170,7 @@ class Host:
         self.sockets = Sockets(self._network, self.inputs)
         self.clock.reboot(now_us, self._start_prng.below(1 << 40))
         self.paused_until_us = 0
+        self._soon_us = self._timer_us = self._deadline_us = -1
         self.want_turn()
 
     def end(self, model: int) -> None:
@@ -207,30 +214,46 @@ class Host:
         if not self.is_up:
             return
         now_us = self._scheduler.now_us
-        if now_us < self._turn_at_us <= now_us + 1:
+        if now_us < self._soon_us <= now_us + 1:
             return
         at_us = now_us + 1 + self._turn_prng.below(self._turn_us_max)
-        self._schedule_turn(at_us if at_us > self.paused_until_us else self.paused_until_us)
+        self._turn_at(at_us if at_us > self.paused_until_us else self.paused_until_us)
 
-    def _schedule_turn(self, at_us: int) -> None:
-        if self._scheduler.now_us < self._turn_at_us <= at_us:
+    def _turn_at(self, at_us: int) -> None:
+        if self._scheduler.now_us < self._soon_us <= at_us:
             return
-        self._turn_at_us = at_us
+        self._soon_us = at_us
         self._scheduler.push(at_us, NODE_TURN, self.number, self.incarnation)
 
+    def _set_timer(self) -> None:
+        self._timer_us = self._deadline_us
+        self._scheduler.push(self._timer_us, NODE_TURN, self.number, self.incarnation)
+
     def is_due(self, incarnation: object) -> bool:
-        """The event of a turn is the one that counts."""
-        return self.is_up and self._scheduler.now_us == self._turn_at_us and incarnation == self.incarnation
+        """Whether an event of a turn counts: the process is up, and a turn is wanted now, or its deadline is reached."""
+        if not self.is_up or incarnation != self.incarnation:
+            return False
+        now_us = self._scheduler.now_us
+        if now_us == self._soon_us:
+            return True
+        if now_us != self._timer_us:
+            return False
+        self._timer_us = -1
+        if self._deadline_us > now_us:
+            self._set_timer()
+            return False
+        return self._deadline_us == now_us
 
     def turn(self) -> bool:
         """Give the process one turn; its outputs are in `out`. False when there was none, `failure` says when it died."""
         node = self.node
         assert node is not None
         now_us = self._scheduler.now_us
-        self._turn_at_us = -1
+        self._soon_us = -1
         if now_us < self.paused_until_us:
-            self._schedule_turn(self.paused_until_us)
+            self._turn_at(self.paused_until_us)
             return False
+        self._deadline_us = -1
         inputs = self.inputs
         inputs.now_ms = self.clock.now_ms(now_us)
         inputs.wall_ms = self.clock.wall_ms(now_us)
@@ -251,8 +274,10 @@ class Host:
             at_us = self.clock.real_us_at(deadline_ms, self._scheduler.now_us)
             if at_us <= self._scheduler.now_us:
                 self.want_turn()
-            else:
-                self._schedule_turn(at_us)
+                return
+            self._deadline_us = at_us
+            if self._timer_us < 0 or at_us < self._timer_us:
+                self._set_timer()
 
     # -- the disk -------------------------------------------------------------------------------------------------
 

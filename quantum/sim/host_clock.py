@@ -36,7 +36,7 @@ class HostClock:
         """When the monotonic clock will show a deadline; never before now."""
         deadline_ms += -deadline_ms % self._step_ms
         ahead_us = deadline_ms * 1000 - self._reading_us(real_us)
-        return real_us + max(0, -(-ahead_us * MILLION // self._rate_ppm))
+        return real_us - (-ahead_us * MILLION // self._rate_ppm) if ahead_us > 0 else real_us
 
     def reboot(self, real_us: int, base_ms: int) -> None:
         """The monotonic clock of a new boot begins anywhere; its drift is the machine's."""
@@ -61,4 +61,5 @@ class HostClock:
         self._step_ms = step_ms
 
     def _reading_us(self, real_us: int) -> int:
-        return self._base_us + max(0, real_us - self._anchor_us) * self._rate_ppm // MILLION
+        passed_us = real_us - self._anchor_us
+        return self._base_us + passed_us * self._rate_ppm // MILLION if passed_us > 0 else self._base_us

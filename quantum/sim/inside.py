@@ -60,5 +60,5 @@ def is_leader_role(role: int) -> bool:
 def is_whole(node: Node, index: int) -> bool:
     """Its log has no hole and no doubt, and its machine has what was committed up to `index`."""
     raft = raft_of(node)
-    is_complete = not raft.log.has_lost and not raft.snapshot_index_min and raft.doubt.is_settled
+    is_complete = not raft.log.lost and not raft.snapshot_index_min and raft.doubt.is_settled
     return is_complete and applied_index(node) >= index

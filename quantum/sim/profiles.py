@@ -249,7 +249,7 @@ def _draw_raft(prng: Prng) -> RaftConfig:
     election_timeout_ms = (150, 300, 1_000)[prng.below(3)]
     return RaftConfig(
         election_timeout_ms=election_timeout_ms,
-        heartbeat_interval_ms=max(1, election_timeout_ms // prng.between(4, 12)),
+        heartbeat_interval_ms=max(1, election_timeout_ms // prng.between(3, 8)),
         append_bytes_max=(2_000, 1_048_576)[prng.below(2)],
         append_entries_max=(2, 16, 1024)[prng.below(3)],
         inflight_appends_max=(1, 4, 64)[prng.below(3)],

@@ -184,7 +184,7 @@ def _missing(world: "RaftWorld", nemesis: RaftNemesis, replicas: list[Replica]) 
             return f"node {replica.node} does not follow leader {leader.node}"
         if raft.applied_index != office.commit_index or replica.machine.chain != leader.machine.chain:
             return f"node {replica.node} has applied {raft.applied_index} of {office.commit_index}"
-        if raft.log.has_lost or raft.snapshot_index_min or not raft.doubt.is_settled:
+        if raft.log.lost or raft.snapshot_index_min or not raft.doubt.is_settled:
             return f"node {replica.node} still misses or doubts something"
     return ""
 

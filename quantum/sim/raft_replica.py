@@ -120,5 +120,5 @@ class Replica:
             return False
         raft = self.raft
         if raft is not None:
-            return raft.doubt.is_settled and not raft.log.has_lost and not raft.snapshot_index_min
+            return raft.doubt.is_settled and not raft.log.lost and not raft.snapshot_index_min
         return not self.disk.held.is_tail_doubtful and self.disk.held.term > 0

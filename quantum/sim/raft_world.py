@@ -307,7 +307,7 @@ def role_of(replica: Replica) -> str:
     """What a running replica is, for the crash matrix."""
     raft = replica.raft
     assert raft is not None
-    if not raft.doubt.is_settled or raft.log.has_lost or raft.snapshot_index_min:
+    if not raft.doubt.is_settled or raft.log.lost or raft.snapshot_index_min:
         return "recovering"
     if not raft.membership.is_voter(replica.node):
         return "learner"

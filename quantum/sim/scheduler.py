@@ -4,7 +4,7 @@ Events of one instant come in an order drawn from a stream of their own, so that
 microseconds since the run began.
 """
 
-import heapq
+from heapq import heappop, heappush
 from typing import Final, final
 
 from quantum.core.prng import Prng
@@ -40,18 +40,18 @@ class Scheduler:
 
     def push(self, at_us: int, kind: int, number: int, payload: object = None) -> None:
         """`at_us` in the past means now."""
-        self._sequence += 1
-        tie = self._ties.u64() >> 48
-        heapq.heappush(
-            self._heap, (at_us if at_us > self.now_us else self.now_us, tie, self._sequence, kind, number, payload)
-        )
+        self._sequence = sequence = self._sequence + 1
+        if at_us < self.now_us:
+            at_us = self.now_us
+        heappush(self._heap, (at_us, self._ties.u64() >> 48, sequence, kind, number, payload))
 
     def pop(self, until_us: int) -> Due | None:
         """The next event up to `until_us`; None when there is none, and then it is `until_us`."""
-        if not self._heap or self._heap[0][0] > until_us:
+        heap = self._heap
+        if not heap or heap[0][0] > until_us:
             self.now_us = max(self.now_us, until_us)
             return None
-        due = heapq.heappop(self._heap)
+        due = heappop(heap)
         self.now_us = due[0]
         self.count += 1
         return due

@@ -22,7 +22,8 @@ QUIET_US: Final = 6_000_000  # the least length of the quiet period
 CORE_US: Final = 18_000_000  # the same, where edges of lost nodes must be closed first, and wills wait for that
 SETTLE_US: Final = 30_000_000  # the most: L2
 AGREE_US: Final = 30_000_000  # until all nodes agree: L3, L6
-READ_US: Final = 3_000_000  # for the reader of retained messages
+READ_US: Final = 3_000_000  # until the reader of retained messages is served
+REST_US: Final = 1_000_000  # for what it is sent after that
 STEP_US: Final = 500_000
 STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
 
@@ -162,7 +163,10 @@ def _read(world: World) -> None:
     world.behaviours[-1].begin_quiet(promises.now_ms)
     world.behaviours[-1].leaves = False
     world.behaviours[-1].has_said_last = True
-    world.run_until(world.scheduler.now_us + READ_US)
+    limit_us = world.scheduler.now_us + READ_US
+    while not promises.violations and not reader.is_settled and world.scheduler.now_us < limit_us:
+        world.run_until(world.scheduler.now_us + STEP_US)
+    world.run_until(world.scheduler.now_us + REST_US)
     if promises.violations:
         return
     if not reader.is_settled:

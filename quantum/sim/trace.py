@@ -6,13 +6,11 @@ get into it.
 
 import hashlib
 import struct
-import zlib
-from collections import deque
 from typing import Final, final
+from zlib import crc32
 
 _RECORD: Final = struct.Struct("<QHqqI")
-_FLUSH_RECORDS: Final = 256
-TAIL_RECORDS: Final = 400
+TAIL_RECORDS: Final = 400  # kept for people; so many are digested at once
 
 # Record kinds.
 TURN: Final = 1
@@ -58,33 +56,38 @@ KIND_NAMES: Final = (
 class Trace:
     """Append-only; keeps the digest of everything and the last records for people."""
 
-    __slots__ = ("_digest", "_pending", "count", "tail")
+    __slots__ = ("_before", "_digest", "_digested_count", "_pending")
 
     def __init__(self) -> None:
         self._digest = hashlib.blake2b(digest_size=16, person=b"quantum trace")
-        self._pending: list[bytes] = []
-        self.count = 0
-        self.tail: deque[tuple[int, int, int, int, int]] = deque(maxlen=TAIL_RECORDS)
+        self._digested_count = 0
+        self._pending: list[bytes] = []  # not digested yet
+        self._before: list[bytes] = []  # those in front of them
 
     def record(self, at_us: int, kind: int, a: int, b: int, data: bytes) -> None:
         """One thing that happened at a simulated time."""
-        checksum = zlib.crc32(data)
-        self.count += 1
-        self.tail.append((at_us, kind, a, b, checksum))
-        self._pending.append(_RECORD.pack(at_us, kind, a, b, checksum))
-        if len(self._pending) >= _FLUSH_RECORDS:
-            self._digest.update(b"".join(self._pending))
+        pending = self._pending
+        pending.append(_RECORD.pack(at_us, kind, a, b, crc32(data)))
+        if len(pending) == TAIL_RECORDS:
+            self._digest.update(b"".join(pending))
+            self._digested_count += TAIL_RECORDS
+            self._before = pending
             self._pending = []
+
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        return self._digested_count + len(self._pending)
 
     def digest(self) -> str:
         """Of everything recorded so far."""
-        self._digest.update(b"".join(self._pending))
-        self._pending = []
-        return self._digest.hexdigest()
+        whole = self._digest.copy()
+        whole.update(b"".join(self._pending))
+        return whole.hexdigest()
 
     def lines(self) -> list[str]:
         """The last records, for people."""
         return [
             f"{at_us / 1000:12.3f} ms  {KIND_NAMES[kind]:13} {a:>12} {b:>8}  {checksum:08x}"
-            for at_us, kind, a, b, checksum in self.tail
+            for at_us, kind, a, b, checksum in map(_RECORD.unpack, (self._before + self._pending)[-TAIL_RECORDS:])
         ]

@@ -142,15 +142,15 @@ CLUSTER: Final = (
     Mutant(
         "lost forward never sent again",
         "core/node/router.py",
-        "        if len(self.pending) > len(self._unsent) and self._now_ms - self._progress_ms >= RESEND_MS:\n",
-        "        if len(self.pending) > len(self._unsent) and self._now_ms < self._progress_ms:\n",
+        "        if len(self.pending) > len(self._unsent) and self._clock.now_ms - self._progress_ms >= RESEND_MS:\n",
+        "        if len(self.pending) > len(self._unsent) and self._clock.now_ms < self._progress_ms:\n",
         STANDARD,
     ),
     Mutant(
         "edge opened once only",
         "core/node/router.py",
-        "            self._open_at_ms = self._now_ms + OPEN_RETRY_MS\n",
-        "            self._open_at_ms = self._now_ms + 1_000 * OPEN_RETRY_MS\n",
+        "            self._open_at_ms = self._clock.now_ms + OPEN_RETRY_MS\n",
+        "            self._open_at_ms = self._clock.now_ms + 1_000 * OPEN_RETRY_MS\n",
         STANDARD,
     ),
     Mutant(
@@ -177,7 +177,7 @@ CLUSTER: Final = (
     Mutant(
         "late frame of an old process shuts the new one out",
         "core/node/peers.py",
-        "            if peer.nonce and self._now_ms - peer.heard_ms < SILENCE_MS:\n",
+        "            if peer.nonce and self._clock.now_ms - peer.heard_ms < SILENCE_MS:\n",
         "            if frame.nonce < peer.nonce:\n",
         STANDARD,
     ),

@@ -354,9 +354,9 @@ SNAPSHOTS_AND_DAMAGE: Final = (
     ),
     Mutant(
         "holes never asked for",
-        RAFT,
-        "        if self.repair.is_due(self.log, now_ms):\n",
-        "        if self.repair.is_due(self.log, now_ms) and not self.leader:\n",
+        MENDING,
+        "    if raft.repair.is_due(raft.log, now_ms):\n",
+        "    if raft.repair.is_due(raft.log, now_ms) and not raft.leader:\n",
     ),
     Mutant(
         "a replica that lost its state campaigns",

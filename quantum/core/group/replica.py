@@ -34,12 +34,13 @@ class Replica:
         "_decoded",
         "_digests",
         "_log_bytes_max",
-        "_raft",
         "applied_index",
         "applied_term",
         "has_more",
+        "is_started",
         "machine",
         "number",
+        "raft",
         "snapshot_index",
     )
 
@@ -47,7 +48,8 @@ class Replica:
         self.number = number
         self._log_bytes_max = log_bytes_max
         self.machine = machine
-        self._raft: Raft | None = None
+        self.raft: Raft  # consensus, to be read by anybody; there is none before `start`
+        self.is_started = False  # this replica takes part
         self.applied_index = 0
         self.applied_term = 0
         self.snapshot_index = 0  # of the newest durable snapshot
@@ -79,10 +81,11 @@ class Replica:
 
     def start(self, node: int, config: RaftConfig, prng: Prng, recovered: Recovered, now_ms: int) -> None:
         """Begin to take part. The machine stands at `recovered.snapshot_index`."""
-        assert self._raft is None
+        assert not self.is_started
         assert recovered.is_snapshot_lost or self.applied_index == recovered.snapshot_index
         raft = Raft(node, config, prng, recovered, now_ms)
-        self._raft = raft
+        self.raft = raft
+        self.is_started = True
         raft.on_clock(max(1, now_ms))  # A sole voter waits for nobody.
 
     # -- inputs -----------------------------------------------------------------------------------------------------
@@ -106,9 +109,9 @@ class Replica:
 
     def propose(self, data: bytes, decoded: object) -> int:
         """Append a command; its index, or a negative reason. `decoded` is what `data` encodes, for the own machine."""
-        raft = self._raft
-        if raft is None:
+        if not self.is_started:
             return NOT_LEADER
+        raft = self.raft
         index = raft.propose(data)
         if index > 0 and decoded is not None:
             self._decoded[index] = (raft.current_term, decoded)
@@ -210,10 +213,10 @@ class Replica:
 
         True when `take_applied` has something.
         """
-        raft = self._raft
-        if raft is None or raft.delivered_index >= raft.commit_index:
+        if not self.is_started or self.raft.delivered_index >= self.raft.commit_index:
             self.has_more = False
             return len(self._applied) > 0
+        raft = self.raft
         entries = raft.take_committed(APPLY_BYTES)
         if not entries:
             self.has_more = False
@@ -252,38 +255,29 @@ class Replica:
 
     def next_deadline_ms(self) -> int:
         """When `on_clock` must be called, 0 for never."""
-        raft = self._raft
-        if raft is None or (raft.leadership is not None and not raft.leadership.followers):
+        if not self.is_started:
             return 0
-        return raft.next_deadline_ms()
+        leadership = self.raft.leadership
+        if leadership is not None and not leadership.followers:
+            return 0
+        return self.raft.next_deadline_ms()
 
     # -- queries ----------------------------------------------------------------------------------------------------
 
     @property
-    def raft(self) -> Raft:
-        """Consensus, to be read by anybody; there is none before `start`."""
-        assert self._raft is not None
-        return self._raft
-
-    @property
-    def is_started(self) -> bool:
-        """Whether this replica takes part."""
-        return self._raft is not None
-
-    @property
     def role(self) -> int:
         """See `raft.raft`."""
-        return FOLLOWER if self._raft is None else self._raft.role
+        return self.raft.role if self.is_started else FOLLOWER
 
     @property
     def term(self) -> int:
         """The current one."""
-        return 0 if self._raft is None else self._raft.current_term
+        return self.raft.current_term if self.is_started else 0
 
     @property
     def leader(self) -> int:
         """Who leads, 0 while that is not known."""
-        return 0 if self._raft is None else self._raft.leader
+        return self.raft.leader if self.is_started else 0
 
     @property
     def is_leading(self) -> bool:
@@ -293,16 +287,16 @@ class Replica:
     @property
     def is_ready_to_lead(self) -> bool:
         """It leads, and has applied everything that earlier leaders committed. Raft §8"""
-        raft = self._raft
-        if raft is None or raft.role != LEADER or raft.leadership is None:
+        if not self.is_started:
             return False
-        return self.applied_index >= raft.leadership.term_start
+        leadership = self.raft.leadership
+        return leadership is not None and self.applied_index >= leadership.term_start
 
     def wants_snapshot(self, index: int) -> bool:
         """Whether a snapshot at `index` would bring this replica further."""
-        raft = self._raft
-        if raft is None:
+        if not self.is_started:
             return False
+        raft = self.raft
         if raft.doubt.is_vote_doubtful or raft.role == LEADER:
             return False
         return index >= raft.snapshot_index_min if raft.snapshot_index_min else index > raft.commit_index
@@ -310,7 +304,7 @@ class Replica:
     @property
     def has_lost_state(self) -> bool:
         """The disk lost the state that the log goes on from: a peer's snapshot must bring it back."""
-        return self._raft is not None and self._raft.snapshot_index_min > 0
+        return self.is_started and self.raft.snapshot_index_min > 0
 
     def progress(self) -> list[dict[str, int]]:
         """How far each follower is, as this leader knows it."""

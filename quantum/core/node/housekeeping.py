@@ -68,7 +68,7 @@ class Housekeeping:
         "_may_delete",
         "_number",
         "_old_files",
-        "_requests",
+        "requests",
         "_slice_bytes",
         "_snapshot",
         "_snapshot_files",
@@ -96,7 +96,7 @@ class Housekeeping:
         self._transfers = transfers
         self._snapshot_log_bytes = snapshot_log_bytes
         self._slice_bytes = slice_bytes
-        self._requests: list[DiskRequest] = []
+        self.requests: list[DiskRequest] = []  # for the disk; the storage takes them
         self._number = NUMBER_BASE
         self._created: dict[int, tuple[int, int]] = {}  # request → (segment, size)
         self._deleting = 0  # request
@@ -134,7 +134,7 @@ class Housekeeping:
         if wanted is not None:
             number, size = wanted
             self._created[self._next()] = wanted
-            self._requests.append(CreateFile(self._number, segment_name(number), size))
+            self.requests.append(CreateFile(self._number, segment_name(number), size))
 
     def advance(self) -> None:
         """One step of whatever is under way, and the next thing when nothing is."""
@@ -176,12 +176,6 @@ class Housekeeping:
             self._marks_waiting.pop(key, None)
             if not self._marks_waiting:
                 self._finish_snapshot(self._manifest)
-
-    def take_requests(self) -> list[DiskRequest]:
-        """Requests since the last call."""
-        requests = self._requests
-        self._requests = []
-        return requests
 
     def _next(self) -> int:
         self._number += 1
@@ -250,13 +244,13 @@ class Housekeeping:
         chunk = snapshot.next_chunk()
         if chunk is not None:
             self._waiting = self._next()
-            self._requests.append(WriteFile(self._waiting, chunk[0], chunk[1]))
+            self.requests.append(WriteFile(self._waiting, chunk[0], chunk[1]))
             return
         manifest = snapshot.manifest()
         self._manifest = manifest
         self._waiting = self._next()
         name = manifest_name(manifest.group, manifest.index)
-        self._requests.append(WriteFile(self._waiting, name, manifest.encode()))
+        self.requests.append(WriteFile(self._waiting, name, manifest.encode()))
 
     def _mark(self, manifest: Manifest) -> None:
         """The snapshot is published: say so in the log, with the hard states that the old segments take along.
@@ -321,7 +315,7 @@ class Housekeeping:
             if names:
                 self._old_files = [name for name in self._old_files if self._is_pinned(name)]
                 self._deleting = self._next()
-                self._requests.append(DeleteFiles(self._deleting, names))
+                self.requests.append(DeleteFiles(self._deleting, names))
                 return
         writer = self._writer
         oldest = writer.oldest_segment()
@@ -332,7 +326,7 @@ class Housekeeping:
                 return
         writer.remove_segment(oldest)
         self._deleting = self._next()
-        self._requests.append(DeleteFiles(self._deleting, [segment_name(oldest)]))
+        self.requests.append(DeleteFiles(self._deleting, [segment_name(oldest)]))
 
     def _is_pinned(self, name: str) -> bool:
         found = snapshot_of(name)

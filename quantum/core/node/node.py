@@ -21,6 +21,7 @@ from quantum.core.edge.edge import Edge
 from quantum.core.edge.relay import EVERYBODY
 from quantum.core.events import Event
 from quantum.core.node.backlog import Backlog
+from quantum.core.node.clock import Clock
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.inputs import Inputs
 from quantum.core.node.outputs import Outputs
@@ -50,11 +51,11 @@ class Node:
     __slots__ = (
         "_admin",
         "_backlog",
+        "_clock",
         "_config",
         "_edge",
         "_is_leaving",
         "_is_started",
-        "_now_ms",
         "_partition",
         "_peers",
         "_presence",
@@ -63,7 +64,6 @@ class Node:
         "_stewardship",
         "_stop_at_ms",
         "_storage",
-        "_wall_ms",
     )
 
     def __init__(self, config: NodeConfig, seed: int) -> None:
@@ -78,27 +78,29 @@ class Node:
         )
         self._edge = Edge(config.edge, self._partition, prng.stream("client ids"))
         replica = self._storage.groups[PARTITION]
-        self._peers = Peers(number, nonce, self._edge.causes)
+        self._clock = Clock()
+        self._peers = Peers(number, nonce, self._edge.causes, self._clock)
         self._router = Router(
             number,
             nonce,
             replica,
             self._partition,
             self._peers,
+            self._clock,
             prng.stream("redecode"),
             config.redecode_share,
         )
         timeout_ms = config.edge_timeout_ms
         self._presence = Presence(number, replica, self._peers, timeout_ms)
-        self._stewardship = Stewardship(number, self._router, self._partition, self._peers, config.policy, timeout_ms)
+        self._stewardship = Stewardship(
+            number, self._router, self._partition, self._peers, self._clock, config.policy, timeout_ms
+        )
         self._admin = Admin()
         self._backlog = Backlog()
         self._state = RECOVERING
         self._is_started = False
         self._is_leaving = False  # connections were told that the node stops
         self._stop_at_ms = 0  # when waiting for the last answers ends
-        self._now_ms = 0
-        self._wall_ms = 0
 
     @property
     def partition(self) -> BrokerState:
@@ -122,9 +124,9 @@ class Node:
 
     def turn(self, inputs: Inputs, out: Outputs) -> None:
         """One pass over everything that happened. Fills `out`, which the driver has cleared."""
-        is_later = inputs.now_ms != self._now_ms or inputs.wall_ms != self._wall_ms
-        self._now_ms = inputs.now_ms
-        self._wall_ms = inputs.wall_ms
+        clock = self._clock
+        clock.now_ms = inputs.now_ms
+        clock.wall_ms = inputs.wall_ms
         storage = self._storage
         if not self._is_started:
             self._is_started = True
@@ -132,7 +134,8 @@ class Node:
         if self._state < STOPPED:
             if inputs.disk_done:
                 storage.on_disk_done(inputs.disk_done)
-            self._on_clocks(inputs, is_later=is_later)
+            self._edge.on_clock(inputs.now_ms, inputs.wall_ms)
+            storage.on_clock(inputs.now_ms)
             for data in inputs.peer_frames:
                 self._on_peer_frame(data)
             self._on_applied()
@@ -147,20 +150,13 @@ class Node:
 
     # -- in -------------------------------------------------------------------------------------------------------
 
-    def _on_clocks(self, inputs: Inputs, *, is_later: bool) -> None:
-        if is_later:  # These only note the time; the others may have something due at this very millisecond.
-            self._peers.on_clock(inputs.now_ms)
-            self._router.on_clock(inputs.now_ms, inputs.wall_ms)
-            self._stewardship.on_clock(inputs.now_ms, inputs.wall_ms)
-        self._edge.on_clock(inputs.now_ms, inputs.wall_ms)
-        self._storage.on_clock(inputs.now_ms)
-
     def _on_peer_frame(self, data: bytes) -> None:
         frame = self._peers.on_frame(data)
         if frame is None:
             return
-        for lost in self._peers.take_lost():
-            self._storage.on_peer_lost(lost)
+        if self._peers.lost:
+            for lost in self._peers.take_lost():
+                self._storage.on_peer_lost(lost)
         for item in frame.items:
             if item.kind in (FORWARD, FORWARD_STATE, EPHEMERAL):
                 is_understood = item.group == PARTITION and self._on_edge_item(frame, item.kind, item.body)
@@ -256,14 +252,14 @@ class Node:
                 if batch is not None:
                     router.submit(batch)
             self._stewardship.advance(storage.groups[PARTITION].applied_index)
-            self._presence.advance(self._now_ms)
+            if self._presence.advance(self._clock.now_ms):
+                self._edge.on_peers(len(self._presence.others))
             if not self._presence.is_member and router.is_open:
                 router.on_closed()
                 self._reopen()
             router.pump(wants_open=self._wants_open())
-            self._edge.on_peers(len(self._presence.others))
-        storage.flush()
-        self._on_applied()
+        if storage.flush():
+            self._on_applied()
 
     def _wants_open(self) -> bool:
         return self._state == OPENING and self._presence.is_member
@@ -272,13 +268,13 @@ class Node:
         if self._storage.is_serving:
             self._storage.groups[PARTITION].step_aside()
         self._state = STOPPING
-        self._stop_at_ms = self._now_ms + STOP_WAIT_MS
+        self._stop_at_ms = self._clock.now_ms + STOP_WAIT_MS
 
     def _stop(self) -> None:
         """What was received is made durable and answered, then everybody is told. In a cluster the edge closes too: the
         others need not find out; a sole node's sessions end when it opens its edge again."""
         router = self._router
-        is_late = self._now_ms >= self._stop_at_ms
+        is_late = self._clock.now_ms >= self._stop_at_ms
         is_quiet = not (self._storage.pending_bytes or len(self._backlog) or len(router.pending))
         if self._is_leaving:
             if is_late or not router.is_open:
@@ -336,7 +332,7 @@ class Node:
         if not inputs.admin:
             return False
         frames = self._peers.frames_received, self._peers.frames_sent
-        status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._wall_ms, frames)
+        status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._clock.wall_ms, frames)
         for request in inputs.admin:
             out.admin.append(self._admin.answer(request, status))
         return any(request.method != "GET" for request in inputs.admin)

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from quantum.core.causes import PEER_REMOVED, PEER_STALE_PROCESS
 from quantum.core.flow import CauseLedger
+from quantum.core.node.clock import Clock
 from quantum.core.node.peer_frames import Item, PeerCodec, PeerFrame
 
 SILENCE_MS: Final = 200  # of the process that spoke for a peer, before another one is listened to
@@ -34,36 +35,32 @@ class Peers:
 
     __slots__ = (
         "_causes",
+        "_clock",
         "_codec",
-        "_lost",
         "_node",
         "_nonce",
-        "_now_ms",
         "_peers",
         "_removed",
         "frames_received",
         "frames_sent",
+        "lost",
     )
 
-    def __init__(self, node: int, nonce: int, causes: CauseLedger) -> None:
+    def __init__(self, node: int, nonce: int, causes: CauseLedger, clock: Clock) -> None:
         self._node = node
         self._nonce = nonce
         self._codec: PeerCodec | None = None  # until the node knows its cluster
         self._causes = causes
+        self._clock = clock
         self._peers: dict[int, _Peer] = {}
         self._removed: dict[int, None] = {}
-        self._lost: list[int] = []
-        self._now_ms = 0
+        self.lost: list[int] = []  # peers whose process was replaced, for `take_lost`
         self.frames_received = 0
         self.frames_sent = 0
 
     def open(self, cluster_id: str) -> None:
         """This node takes part in a cluster: from here on it hears and speaks."""
         self._codec = PeerCodec(cluster_id, self._node, self._nonce)
-
-    def on_clock(self, now_ms: int) -> None:
-        """The monotonic clock as of this turn."""
-        self._now_ms = now_ms
 
     def on_frame(self, data: bytes) -> PeerFrame | None:
         """A frame as it arrived; None, and a cause counted, when nothing in it may be believed."""
@@ -81,13 +78,13 @@ class Peers:
             self._causes.count(PEER_REMOVED, 1)
             return None
         if frame.nonce != peer.nonce:
-            if peer.nonce and self._now_ms - peer.heard_ms < SILENCE_MS:
+            if peer.nonce and self._clock.now_ms - peer.heard_ms < SILENCE_MS:
                 self._causes.count(PEER_STALE_PROCESS, 1)
                 return None
             if peer.nonce:
-                self._lost.append(frame.sender)
+                self.lost.append(frame.sender)
             peer.nonce = frame.nonce
-        peer.heard_ms = self._now_ms
+        peer.heard_ms = self._clock.now_ms
         self.frames_received += 1
         return frame
 
@@ -112,8 +109,8 @@ class Peers:
 
     def take_lost(self) -> list[int]:
         """Peers whose process was replaced since the last call."""
-        lost = self._lost
-        self._lost = []
+        lost = self.lost
+        self.lost = []
         return lost
 
     def take_frames(self) -> list[tuple[int, bytes]]:
@@ -127,7 +124,7 @@ class Peers:
                 for data in codec.encode(number, peer.items):
                     frames.append((number, data))
                 peer.items = None
-                peer.spoken_ms = self._now_ms
+                peer.spoken_ms = self._clock.now_ms
         self.frames_sent += len(frames)
         return frames
 

@@ -40,13 +40,14 @@ class Presence:
         self.is_member = True  # as far as is committed
         self.others: list[int] = []  # members, as the log has it
 
-    def advance(self, now_ms: int) -> None:
-        """Follow the membership, and greet whom nothing was said to for some time."""
+    def advance(self, now_ms: int) -> bool:
+        """Follow the membership, and greet whom nothing was said to for some time. True when it may have changed."""
         raft = self._replica.raft
-        latest = raft.membership
-        if latest is self._latest and latest is self._committed:
+        latest = raft.memberships.latest
+        is_followed = latest is self._latest and latest is self._committed
+        if is_followed:
             if now_ms < self._next_ms or not self.others:
-                return
+                return False
         else:
             self._follow(latest, raft.membership_at(self._replica.applied_index))
         peers = self._peers
@@ -58,6 +59,7 @@ class Presence:
                 due_ms = now_ms + self._greet_ms
             next_ms = due_ms if not next_ms else min(next_ms, due_ms)
         self._next_ms = next_ms
+        return not is_followed
 
     def _follow(self, latest: Membership, committed: Membership) -> None:
         if latest is not self._latest:

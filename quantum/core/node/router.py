@@ -14,6 +14,7 @@ from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
 from quantum.core.edge.pending import Batch, Pending, Unapplied
 from quantum.core.group import Replica
+from quantum.core.node.clock import Clock
 from quantum.core.node.peer_frames import FORWARD, FORWARD_STATE
 from quantum.core.node.peers import Peers
 from quantum.core.prng import Prng
@@ -32,13 +33,14 @@ class Router:
 
     __slots__ = (
         "_answered",
+        "_answered_ms",
         "_asked_ms",
+        "_clock",
         "_expected",
         "_group",
         "_leader",
         "_node",
         "_nonce",
-        "_now_ms",
         "_open_at_ms",
         "_partition",
         "_peers",
@@ -48,7 +50,7 @@ class Router:
         "_term",
         "_unsent",
         "_unsent_bytes",
-        "_wall_ms",
+        "is_open",
         "leading_term",
         "pending",
     )
@@ -60,6 +62,7 @@ class Router:
         group: Replica,
         partition: BrokerState,
         peers: Peers,
+        clock: Clock,
         redecode: Prng,
         redecode_share: int,
     ) -> None:
@@ -68,41 +71,30 @@ class Router:
         self._group = group
         self._partition = partition
         self._peers = peers
+        self._clock = clock
         self._redecode = redecode
         self._redecode_share = redecode_share
         self.pending = Pending(node)
+        self.is_open = False  # the log knows this process as its edge
         self._unsent: deque[Unapplied] = deque()
         self._unsent_bytes = 0
         self._leader = 0
         self._term = 0
-        self._now_ms = 0
-        self._wall_ms = 0
         self._progress_ms = 0  # when something was last sent for the first time, or applied
         self._asked_ms = 0  # when the leader last had something sent again
         self._open_at_ms = 0  # when to ask for the edge to be opened; 0 for now
         self.leading_term = 0  # the term in which this node leads and knows all that was appended before; 0 for none
         self._expected: dict[int, tuple[int, int]] = {}  # edge → (incarnation, next forward_seq to append)
-        self._answered: dict[int, None] = {}  # edges that were told this millisecond what is expected
-
-    def on_clock(self, now_ms: int, wall_ms: int) -> None:
-        """The clocks as of this turn, when they went on. Edges may be told again what is expected of them."""
-        self._now_ms = now_ms
-        self._wall_ms = wall_ms
-        if self._answered:
-            self._answered = {}
+        self._answered: dict[int, None] = {}  # edges that were told in this millisecond what is expected
+        self._answered_ms = 0
 
     # -- this node's edge -------------------------------------------------------------------------------------------
-
-    @property
-    def is_open(self) -> bool:
-        """The log knows this process as its edge."""
-        return self.pending.incarnation > 0
 
     def submit(self, batch: Batch) -> None:
         """Commands of this node's edge."""
         unapplied = self.pending.add(batch)
         if not self._unsent and len(self.pending) == 1:
-            self._progress_ms = self._now_ms
+            self._progress_ms = self._clock.now_ms
         self._unsent.append(unapplied)
         self._unsent_bytes += len(unapplied.data)
 
@@ -122,10 +114,11 @@ class Router:
             self._expected.pop(edge, None)
             if edge == self._node and nonce == self._nonce:
                 self.pending.open(incarnation)
+                self.is_open = True
                 self._forget_unsent()
         batch = self.pending.take(effects)
         if batch is not None:
-            self._progress_ms = self._now_ms
+            self._progress_ms = self._clock.now_ms
             if self._unsent and self._unsent[0].forward_seq == effects.forward_seq:
                 self._unsent_bytes -= len(self._unsent.popleft().data)
         return batch
@@ -133,6 +126,7 @@ class Router:
     def on_closed(self) -> None:
         """This incarnation of the edge is over; what it had still to say is void."""
         self.pending = Pending(self._node)
+        self.is_open = False
         self._forget_unsent()
         self._open_at_ms = 0
 
@@ -143,7 +137,7 @@ class Router:
     def _send_again(self) -> None:
         self._unsent = deque(self.pending.unapplied())
         self._unsent_bytes = self.pending.size
-        self._progress_ms = self._now_ms
+        self._progress_ms = self._clock.now_ms
 
     def look(self) -> None:
         """See who leads, and whether this node may append for others."""
@@ -155,33 +149,32 @@ class Router:
             self._term = term
             self._send_again()
             self._open_at_ms = 0
-        self._lead(group)
+        leadership = raft.leadership
+        if leadership is None or group.applied_index < leadership.term_start:
+            self.leading_term = 0
+        elif self.leading_term != term:
+            self._lead(term)
 
     def pump(self, *, wants_open: bool) -> None:
         """Send what the leader may not have."""
         if not self._is_led():
             return
         leader = self._leader
-        if wants_open and not self.is_open and self._now_ms >= self._open_at_ms:
-            self._open_at_ms = self._now_ms + OPEN_RETRY_MS
+        if wants_open and not self.is_open and self._clock.now_ms >= self._open_at_ms:
+            self._open_at_ms = self._clock.now_ms + OPEN_RETRY_MS
             self._ask_open(leader)
-        if leader == self._node:
-            self._append_own()
-        else:
+        if leader != self._node:
             self._forward(leader)
+        elif self._unsent:
+            self._append_own()
 
     def _is_led(self) -> bool:
         """There is a leader to ask: this node itself only once it may append."""
         return self._leader != 0 and (self._leader != self._node or self.leading_term != 0)
 
-    def _lead(self, group: Replica) -> None:
+    def _lead(self, term: int) -> None:
         """The leader's part begins when everything from before its term is applied: then the state says what is next."""
-        if not group.is_ready_to_lead:
-            self.leading_term = 0
-            return
-        if self.leading_term == group.term:
-            return
-        self.leading_term = group.term
+        self.leading_term = term
         self._expected = {}
         self._send_again()
         for edge, _ in self._partition.open_edges():
@@ -193,7 +186,7 @@ class Router:
         commands: list[Command] = [OpenEdge(self._node, incarnation, self._nonce)]
         entry = Entry(0, self._node, incarnation, 0, commands)
         if leader == self._node:
-            self._append(encode_entry(entry), Entry(self._wall_ms, self._node, incarnation, 0, commands))
+            self._append(encode_entry(entry), Entry(self._clock.wall_ms, self._node, incarnation, 0, commands))
         else:
             self._peers.add(leader, FORWARD, self._group.number, encode_entry(entry))
 
@@ -204,14 +197,14 @@ class Router:
             share = self._redecode_share
             kept: Entry | None = None
             if not share or self._redecode.below(16) >= share:
-                kept = self.pending.entry(first, self._wall_ms)
+                kept = self.pending.entry(first, self._clock.wall_ms)
             if not self._append(first.data, kept):
                 return
             unsent.popleft()
             self._unsent_bytes -= len(first.data)
 
     def _forward(self, leader: int) -> None:
-        if len(self.pending) > len(self._unsent) and self._now_ms - self._progress_ms >= RESEND_MS:
+        if len(self.pending) > len(self._unsent) and self._clock.now_ms - self._progress_ms >= RESEND_MS:
             self._send_again()
         unsent = self._unsent
         while unsent and self.pending.size - self._unsent_bytes < WINDOW_BYTES:
@@ -226,11 +219,11 @@ class Router:
         term, incarnation, expected = _STATE.unpack(body)
         if sender != self._leader or term != self._term or incarnation != self.pending.incarnation:
             return True
-        if self._now_ms - self._asked_ms < STATE_GAP_MS or not len(self.pending):
+        if self._clock.now_ms - self._asked_ms < STATE_GAP_MS or not len(self.pending):
             return True
         waiting = self.pending.unapplied()
         if waiting[-1].forward_seq >= expected:
-            self._asked_ms = self._now_ms
+            self._asked_ms = self._clock.now_ms
             self._unsent = deque([each for each in waiting if each.forward_seq >= expected])
             self._unsent_bytes = sum([len(each.data) for each in self._unsent])
         return True
@@ -261,7 +254,7 @@ class Router:
             return False
         if entry.edge != sender:
             return False
-        entry.stamp_ms = self._wall_ms
+        entry.stamp_ms = self._clock.wall_ms
         if entry.forward_seq == 0:
             if entry.incarnation == self._partition.edge_incarnation(sender) + 1:
                 self._append(data, entry)
@@ -284,6 +277,9 @@ class Router:
         return found
 
     def _tell_expected(self, edge: int) -> None:
+        if self._answered_ms != self._clock.now_ms:
+            self._answered_ms = self._clock.now_ms
+            self._answered = {}
         if edge not in self._answered:
             self._answered[edge] = None
             incarnation, expected = self._expected_of(edge)
@@ -296,4 +292,4 @@ class Router:
         return self._group.propose(encode_entry(entry), entry)
 
     def _append(self, data: bytes, kept: Entry | None) -> bool:
-        return self._group.propose(stamped(data, self._wall_ms), kept) > 0
+        return self._group.propose(stamped(data, self._clock.wall_ms), kept) > 0

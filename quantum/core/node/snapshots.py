@@ -108,19 +108,19 @@ class Snapshots:
         "_damaged",
         "_ended",
         "_incoming",
-        "_items",
+        "items",
         "_now_ms",
         "_number",
         "_outgoing",
         "_received",
-        "_requests",
+        "requests",
     )
 
     def __init__(self) -> None:
-        self._items: list[tuple[int, Item]] = []
+        self.items: list[tuple[int, Item]] = []  # (to, what is said) for peers; the storage takes them
         self._outgoing: dict[tuple[int, int], _Outgoing] = {}  # (group, peer)
         self._incoming: dict[int, Incoming] = {}  # group
-        self._requests: list[DiskRequest] = []
+        self.requests: list[DiskRequest] = []  # for the disk; the storage takes them
         self._number = NUMBER_BASE
         self._now_ms = 0
         self._ended: list[tuple[int, int]] = []
@@ -128,18 +128,6 @@ class Snapshots:
         self._damaged: list[tuple[int, int]] = []
 
     # -- what the node sees -----------------------------------------------------------------------------------------
-
-    def take_requests(self) -> list[DiskRequest]:
-        """Requests for the disk since the last call."""
-        requests = self._requests
-        self._requests = []
-        return requests
-
-    def take_items(self) -> list[tuple[int, Item]]:
-        """(to, what is said) for the peers."""
-        items = self._items
-        self._items = []
-        return items
 
     def take_ended(self) -> list[tuple[int, int]]:
         """(group, peer) of transfers that are over, well or not: the leader is to ask what the peer has."""
@@ -264,7 +252,7 @@ class Snapshots:
         sending.want = (chunk, offset, size)
         sending.reading = self._next()
         name = chunks[chunk - 1].name
-        self._requests.append(ReadFile(sending.reading, name, offset, size, BACKGROUND_LANE))
+        self.requests.append(ReadFile(sending.reading, name, offset, size, BACKGROUND_LANE))
         return True
 
     def _send_piece(self, sending: _Outgoing, data: bytes) -> None:
@@ -345,7 +333,7 @@ class Snapshots:
             self._end(incoming, DAMAGED)
             return True
         incoming.writing = self._next()
-        self._requests.append(WriteFile(incoming.writing, incoming.manifest.chunks[chunk - 1].name, whole))
+        self.requests.append(WriteFile(incoming.writing, incoming.manifest.chunks[chunk - 1].name, whole))
         return True
 
     def _on_written(self, incoming: Incoming) -> None:
@@ -366,7 +354,7 @@ class Snapshots:
             incoming.is_published = True
             incoming.writing = self._next()
             name = manifest_name(manifest.group, manifest.index)
-            self._requests.append(WriteFile(incoming.writing, name, manifest.encode()))
+            self.requests.append(WriteFile(incoming.writing, name, manifest.encode()))
 
     def on_installed(self, incoming: Incoming, *, is_installed: bool) -> None:
         """The group took the received snapshot, or had no need of it any more."""
@@ -400,10 +388,10 @@ class Snapshots:
         names = [chunk.name for chunk in manifest.chunks]
         if incoming.is_published and not incoming.group.has_lost_state:
             names.insert(0, manifest_name(manifest.group, manifest.index))
-        self._requests.append(DeleteFiles(self._next(), names))
+        self.requests.append(DeleteFiles(self._next(), names))
 
     def _say(self, to: int, kind: int, group: int, body: bytes) -> None:
-        self._items.append((to, Item(kind, group, body)))
+        self.items.append((to, Item(kind, group, body)))
 
     def _next(self) -> int:
         self._number += 1

@@ -4,6 +4,7 @@ from typing import Final, final
 
 from quantum.core.broker.commands import HOUSEKEEPING, CloseEdge, Command, Entry, SetPolicy
 from quantum.core.broker.state import BrokerState
+from quantum.core.node.clock import Clock
 from quantum.core.node.peers import Peers
 from quantum.core.node.router import Router
 
@@ -15,11 +16,11 @@ class Stewardship:
     """The duties of this node while it leads."""
 
     __slots__ = (
+        "_clock",
         "_closing",
         "_has_others",
         "_look_at_ms",
         "_node",
-        "_now_ms",
         "_partition",
         "_peers",
         "_policy",
@@ -29,20 +30,25 @@ class Stewardship:
         "_term",
         "_time_index",
         "_timeout_ms",
-        "_wall_ms",
     )
 
     def __init__(
-        self, node: int, router: Router, partition: BrokerState, peers: Peers, policy: SetPolicy, timeout_ms: int
+        self,
+        node: int,
+        router: Router,
+        partition: BrokerState,
+        peers: Peers,
+        clock: Clock,
+        policy: SetPolicy,
+        timeout_ms: int,
     ) -> None:
         self._node = node
         self._router = router
         self._partition = partition
         self._peers = peers
+        self._clock = clock
         self._policy = policy
         self._timeout_ms = timeout_ms
-        self._now_ms = 0
-        self._wall_ms = 0
         self._term = 0  # in which these duties were taken up, 0 while another node leads
         self._since_ms = 0
         self._policy_index = 0  # the entry that sets the limits
@@ -51,21 +57,16 @@ class Stewardship:
         self._look_at_ms = 0  # when an edge may be found silent
         self._has_others = False  # edges of other nodes are open
 
-    def on_clock(self, now_ms: int, wall_ms: int) -> None:
-        """The clocks as of this turn."""
-        self._now_ms = now_ms
-        self._wall_ms = wall_ms
-
     def advance(self, applied_index: int) -> None:
         """Append what is due."""
         term = self._router.leading_term
         if term != self._term:
             self._term = term
-            self._since_ms = self._now_ms
+            self._since_ms = self._clock.now_ms
             self._policy_index = 0
             self._time_index = 0
             self._closing = {}
-            self._look_at_ms = self._now_ms
+            self._look_at_ms = self._clock.now_ms
         if not term:
             return
         if not self._policy_index and not self._partition.has_policy(self._policy):
@@ -73,18 +74,18 @@ class Stewardship:
         if self._time_index <= applied_index:
             self._time_index = 0
             due_ms = self._partition.next_deadline_ms()
-            if due_ms and due_ms <= self._wall_ms:
+            if due_ms and due_ms <= self._clock.wall_ms:
                 # Expiry, will delay and session end are log entries: an empty one moves the replicated time on.
                 self._time_index = max(0, self._append([]))
-        if self._now_ms >= self._look_at_ms:
+        if self._clock.now_ms >= self._look_at_ms:
             self._close_silent()
 
     def _append(self, commands: list[Command]) -> int:
-        return self._router.append_housekeeping(Entry(self._wall_ms, HOUSEKEEPING, 0, 0, commands))
+        return self._router.append_housekeeping(Entry(self._clock.wall_ms, HOUSEKEEPING, 0, 0, commands))
 
     def _close_silent(self) -> None:
         """A node that nobody hears has lost its connections, as far as its clients and everybody else can tell."""
-        self._look_at_ms = self._now_ms + self._timeout_ms
+        self._look_at_ms = self._clock.now_ms + self._timeout_ms
         self._has_others = False
         for edge, incarnation in self._partition.open_edges():
             if edge == self._node:
@@ -92,7 +93,7 @@ class Stewardship:
             self._has_others = True
             # A new leader gives everybody the time to be heard by it.
             due_ms = max(self._peers.heard_ms(edge), self._since_ms) + self._timeout_ms
-            if self._now_ms < due_ms:
+            if self._clock.now_ms < due_ms:
                 self._look_at_ms = min(self._look_at_ms, due_ms)
             elif self._closing.get(edge) != incarnation and self._append([CloseEdge(edge, incarnation)]) > 0:
                 self._closing[edge] = incarnation
@@ -104,7 +105,7 @@ class Stewardship:
         next_ms = 0
         due_ms = self._partition.next_deadline_ms()
         if due_ms and not self._time_index:
-            next_ms = self._now_ms + max(TIME_STEP_MS, due_ms - self._wall_ms)
+            next_ms = self._clock.now_ms + max(TIME_STEP_MS, due_ms - self._clock.wall_ms)
         if self._has_others and (not next_ms or self._look_at_ms < next_ms):
             next_ms = self._look_at_ms
         return next_ms

@@ -62,6 +62,7 @@ class Storage:
         "_prng",
         "_raft_config",
         "_recovered",
+        "_replicas",
         "_request_number",
         "_requests",
         "_snapshots",
@@ -87,6 +88,7 @@ class Storage:
         self._raft_config = RaftConfig() if raft_config is None else raft_config
         self._prng = Prng(identity.node) if prng is None else prng
         self.groups = {number: Replica(number, machine) for number, machine in machines.items()}
+        self._replicas = list(self.groups.values())
         self._boot = Boot(identity, self.groups)
         self.failure = ""
         self.is_serving = False  # the boot is over: the groups take part
@@ -132,7 +134,7 @@ class Storage:
             return self._boot.has_work
         if self._recovered:
             return self._writer is not None and self._writer.is_idle()
-        for group in self.groups.values():
+        for group in self._replicas:
             if group.has_more:
                 return True
         return housekeeping.has_work
@@ -155,8 +157,8 @@ class Storage:
         """The monotonic clock as of this turn."""
         self._now_ms = now_ms
         if self.is_serving and not self.failure:
-            for group in self.groups.values():
-                group.on_clock(now_ms)
+            for group in self._replicas:
+                group.raft.on_clock(now_ms)
             self._snapshots.on_clock(now_ms)
 
     def on_disk_done(self, done: list[DiskDone]) -> None:
@@ -196,19 +198,21 @@ class Storage:
             return NOT_LEADER
         return self.groups[group].propose(data, decoded)
 
-    def flush(self) -> None:
-        """End of a turn: close a batch if the disk is free, go on with replay and snapshots."""
+    def flush(self) -> bool:
+        """End of a turn: close a batch if the disk is free, go on with replay and snapshots. True when there may be
+        something to apply: a group takes part from now on, was given a snapshot, or does not wait for the disk."""
         if self.failure:
-            return
+            return False
         housekeeping = self._housekeeping
         writer = self._writer
         if housekeeping is None or writer is None:
             self._walk(None)
-            return
+            return True
+        is_new = bool(self._recovered)
         if self._recovered and writer.is_idle():
             self._take_part()
         if not self._recovered:
-            for group in self.groups.values():
+            for group in self._replicas:
                 group.write(writer)
             self._move_snapshots(housekeeping)
             housekeeping.advance()
@@ -223,16 +227,24 @@ class Storage:
                     if number > NODE_MARKS:  # What is deleted on the strength of a mark waits for the disk.
                         self._on_durable(number, sequence)
         housekeeping.create_segments()
+        return is_new or self._config.is_relaxed or bool(self.installed)
 
     # -- outputs ----------------------------------------------------------------------------------------------------
 
     def take_requests(self) -> list[DiskRequest]:
         """Requests for the disk since the last call; none once the storage failed."""
-        requests = self._boot.take_requests() + self._requests
-        if self._housekeeping is not None:
-            requests += self._housekeeping.take_requests()
-            requests += self._snapshots.take_requests()
+        housekeeping = self._housekeeping
+        snapshots = self._snapshots
+        requests = self._requests
         self._requests = []
+        if housekeeping is None:
+            requests = self._boot.take_requests()
+        elif housekeeping.requests:
+            requests += housekeeping.requests
+            housekeeping.requests = []
+        if snapshots.requests:
+            requests += snapshots.requests
+            snapshots.requests = []
         return [] if self.failure else requests
 
     def take_items(self) -> list[tuple[int, Item]]:
@@ -240,10 +252,13 @@ class Storage:
         items: list[tuple[int, Item]] = []
         if self.failure or not self.is_serving:
             return items
-        for number, group in self.groups.items():
+        for group in self._replicas:
             for to, message in group.take_messages():
-                items.append((to, Item(RAFT, number, message)))
-        items += self._snapshots.take_items()
+                items.append((to, Item(RAFT, group.number, message)))
+        snapshots = self._snapshots
+        if snapshots.items:
+            items += snapshots.items
+            snapshots.items = []
         return items
 
     def take_applied(self) -> list[tuple[int, object]]:
@@ -251,10 +266,10 @@ class Storage:
         if self.failure:
             return []
         applied: list[tuple[int, object]] = []
-        for number, group in self.groups.items():
+        for group in self._replicas:
             if group.apply():
                 for effects in group.take_applied():
-                    applied.append((number, effects))
+                    applied.append((group.number, effects))
         return applied
 
     def take_events(self) -> list[Event]:
@@ -268,7 +283,7 @@ class Storage:
         if not self.is_serving or self.failure:
             return 0
         next_ms = self._snapshots.next_deadline_ms()
-        for group in self.groups.values():
+        for group in self._replicas:
             deadline_ms = group.next_deadline_ms()
             if deadline_ms and (not next_ms or deadline_ms < next_ms):
                 next_ms = deadline_ms
@@ -296,12 +311,12 @@ class Storage:
     def _move_snapshots(self, housekeeping: Housekeeping) -> None:
         """Between replicas that want snapshots, transfers, and the files of this disk."""
         snapshots = self._snapshots
-        for number, group in self.groups.items():
+        for group in self._replicas:
             raft = group.raft
             leadership = raft.leadership
             if raft.snapshots_wanted or (leadership is not None and leadership.snapshots_wanted):
                 for peer, index_min in raft.take_snapshots_wanted():
-                    housekeeping.want(number, peer, index_min)
+                    housekeeping.want(group.number, peer, index_min)
         if snapshots.is_idle and not housekeeping.is_wanted:
             return
         for number, peer, manifest in housekeeping.take_wanted():

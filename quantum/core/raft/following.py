@@ -78,7 +78,7 @@ def _accept(raft: "Raft", entries: list[Entry], previous_index: int) -> int:
                 matched = index
                 continue
             assert index > raft.commit_index, f"leader {raft.leader} overwrites committed entry {index}"
-            if log.has_lost and index < log.lost_range()[1]:
+            if log.lost and index < log.lost_range()[1]:
                 # 1. 3@1  2. a new leader truncates to 3, sends 3@2, 4@2, 5@2  3. all of that but 5@2 is lost here. What
                 # contradicts the leader is 3@1; of 5@2 that says nothing, and it may be committed.
                 raft.lose_from(index)
@@ -105,7 +105,7 @@ def reply_accepted(raft: "Raft", to: int) -> None:
 
 
 def _reply(raft: "Raft", to: int, reply: AppendEntriesReply) -> None:
-    reply.is_lost = raft.doubt.is_tail_doubtful or raft.log.has_lost
+    reply.is_lost = raft.doubt.is_tail_doubtful or len(raft.log.lost) > 0
     reply.snapshot_index_min = raft.snapshot_index_min
     raft.durability.send_after_all(to, reply)
 
@@ -126,7 +126,7 @@ def on_heartbeat(raft: "Raft", sender: int, message: Heartbeat) -> None:
         HeartbeatReply(raft.current_term, message.read_sequence, raft.is_idle, raft.proved_index, message.sequence),
     )
     advance_doubt(raft)
-    if raft.log.has_lost or raft.doubt.is_tail_doubtful or raft.snapshot_index_min:
+    if raft.log.lost or raft.doubt.is_tail_doubtful or raft.snapshot_index_min:
         reply_accepted(raft, sender)  # The leader may count on more than is left.
 
 
@@ -149,7 +149,7 @@ def install(raft: "Raft", index: int, term: int, membership: Membership) -> None
         raft.durability.on_installed(index)
     else:
         # What follows a hole may have been acknowledged, whatever stands in front of the hole.
-        is_tail_cut = log.has_lost and index <= log.lost_range()[1]
+        is_tail_cut = log.lost and index <= log.lost_range()[1]
         if log.last_index > index:
             # Once the entry at `index` is deleted, the mark alone would not say whether what follows it stayed.
             raft.durability.record(TruncateRecord(index + 1))

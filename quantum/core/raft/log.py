@@ -14,13 +14,16 @@ ENTRY_BYTES: Final = 64  # what an entry costs beside its data, for the bounds
 class RaftLog:
     """Entries first_index to last_index; `base_index` and `base_term` are those of the entry in front of them."""
 
-    __slots__ = ("_entries", "_lost", "base_index", "base_term", "size")
+    __slots__ = ("_entries", "base_index", "base_term", "last_index", "lost", "size")
 
     def __init__(self, base_index: int, base_term: int, entries: list[Entry]) -> None:
         self.base_index = base_index
         self.base_term = base_term
         self._entries = entries
-        self._lost: dict[int, bool] = {entry.index: True for entry in entries if entry.kind == LOST}  # ascending
+        self.last_index = base_index + len(entries)
+        self.lost: dict[int, bool] = {
+            entry.index: True for entry in entries if entry.kind == LOST
+        }  # the holes, ascending
         self.size = sum([len(entry.data) + ENTRY_BYTES for entry in entries])
         assert not entries or entries[0].index == base_index + 1
         assert not entries or entries[-1].kind != LOST
@@ -30,11 +33,6 @@ class RaftLog:
     def first_index(self) -> int:
         """The first entry that is here; one more than last_index when none is."""
         return self.base_index + 1
-
-    @property
-    def last_index(self) -> int:
-        """The last entry there is."""
-        return self.base_index + len(self._entries)
 
     @property
     def last_term(self) -> int:
@@ -56,17 +54,12 @@ class RaftLog:
 
     def is_lost(self, index: int) -> bool:
         """Whether there is a hole at `index`."""
-        return index in self._lost
-
-    @property
-    def has_lost(self) -> bool:
-        """Whether there is any hole."""
-        return len(self._lost) > 0
+        return index in self.lost
 
     @property
     def first_lost(self) -> int:
         """The first hole, 0 without one."""
-        return min(self._lost) if self._lost else 0
+        return min(self.lost) if self.lost else 0
 
     @property
     def first_lost_end(self) -> int:
@@ -78,10 +71,10 @@ class RaftLog:
 
     def lost_range(self) -> tuple[int, int]:
         """The first and last index of the last hole there is."""
-        assert self._lost
-        last = max(self._lost)
+        assert self.lost
+        last = max(self.lost)
         first = last
-        while first - 1 in self._lost:
+        while first - 1 in self.lost:
             first -= 1
         return first, last
 
@@ -89,6 +82,7 @@ class RaftLog:
         """Put an entry behind the last."""
         assert entry.index == self.last_index + 1
         self._entries.append(entry)
+        self.last_index = entry.index
         self.size += len(entry.data) + ENTRY_BYTES
 
     def truncate(self, index: int) -> int:
@@ -99,14 +93,15 @@ class RaftLog:
         at = index - self.base_index - 1
         for entry in self._entries[at:]:
             self.size -= len(entry.data) + ENTRY_BYTES
-            self._lost.pop(entry.index, None)
+            self.lost.pop(entry.index, None)
         del self._entries[at:]
+        self.last_index = index - 1
         return index
 
     def fill(self, entry: Entry) -> None:
         """Put an entry into its hole."""
         assert self.is_lost(entry.index)
-        del self._lost[entry.index]
+        del self.lost[entry.index]
         self._entries[entry.index - self.base_index - 1] = entry
         self.size += len(entry.data)
 
@@ -116,7 +111,7 @@ class RaftLog:
         entry = self.entry(index)
         self.size -= len(entry.data)
         self._entries[index - self.base_index - 1] = Entry(index, 0, LOST, b"")
-        self._lost[index] = True
+        self.lost[index] = True
 
     def compact(self, index: int, term: int) -> None:
         """Forget the entries up to `index`, whose term is `term`."""
@@ -126,7 +121,7 @@ class RaftLog:
         count = index - self.base_index
         for entry in self._entries[:count]:
             self.size -= len(entry.data) + ENTRY_BYTES
-            self._lost.pop(entry.index, None)
+            self.lost.pop(entry.index, None)
         del self._entries[:count]
         self.base_index = index
         self.base_term = term
@@ -135,8 +130,9 @@ class RaftLog:
         """Forget everything: the log begins behind a snapshot."""
         self.base_index = index
         self.base_term = term
+        self.last_index = index
         self._entries = []
-        self._lost = {}
+        self.lost = {}
         self.size = 0
 
     def slice(self, index: int, count_max: int, bytes_max: int) -> list[Entry]:

@@ -3,7 +3,7 @@
 A replica that doubts its vote hears nothing but answers to its questions, and answers those of others.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from quantum.core.raft.entry import MEMBERSHIP, Entry
 from quantum.core.raft.membership import decode_membership, encode_membership
@@ -13,6 +13,8 @@ from quantum.core.raft.role import LEADER
 
 if TYPE_CHECKING:
     from quantum.core.raft.raft import Raft
+
+SNAPSHOT_TIMEOUTS: Final = 5  # election timeouts in which a peer's snapshot should have come, before another is asked
 
 
 def advance_doubt(raft: "Raft") -> None:
@@ -39,7 +41,7 @@ def advance_doubt(raft: "Raft") -> None:
 
 def _has_all_there_was(raft: "Raft") -> bool:
     log = raft.log
-    if log.has_lost or raft.snapshot_index_min:
+    if log.lost or raft.snapshot_index_min:
         return False
     term, index = raft.doubt.target
     if term == raft.current_term and raft.verified_index >= index and raft.durability.durable_index >= index:
@@ -82,7 +84,16 @@ def tell_last_entry(raft: "Raft", to: int, request: RequestLastEntry) -> None:
     )
 
 
-def fetch_lost(raft: "Raft") -> None:
+def ask_again(raft: "Raft", now_ms: int) -> None:
+    """Ask for what is lost here, once it is time."""
+    if raft.repair.is_due(raft.log, now_ms):
+        _fetch_lost(raft)
+    if now_ms >= raft.snapshot_due_ms:
+        raft.snapshot_due_ms = now_ms + SNAPSHOT_TIMEOUTS * raft.config.election_timeout_ms
+        _ask_for_snapshot(raft)
+
+
+def _fetch_lost(raft: "Raft") -> None:
     """Ask everybody for what was lost."""
     request = raft.repair.request(raft.log, raft.now_ms)
     for node in raft.membership.members():
@@ -90,7 +101,7 @@ def fetch_lost(raft: "Raft") -> None:
             raft.durability.send(node, request)
 
 
-def ask_for_snapshot(raft: "Raft") -> None:
+def _ask_for_snapshot(raft: "Raft") -> None:
     """Ask one peer after the other for a snapshot that holds what is lost here, as long as no leader takes care of that.
     1. all compacted what this replica lost  2. it has entries that others may have acknowledged and lost  3. so nobody
     leads before it is whole, and no leader sends what makes it whole."""
@@ -124,7 +135,7 @@ def on_request_snapshot(raft: "Raft", sender: int, message: RequestSnapshot) -> 
 def on_fetched(raft: "Raft", sender: int, reply: FetchEntriesReply) -> None:
     """A peer has some of what was lost, or the leader says that it is not worth having."""
     repair, log = raft.repair, raft.log
-    if not log.has_lost:
+    if not log.lost:
         return  # The hole went another way, by a truncation or a snapshot, and what was collected for it stays behind.
     if not reply.entries:
         is_leaders = sender == raft.leader and reply.leader_term == raft.current_term

@@ -33,9 +33,9 @@ from quantum.core.raft.membership import (
     refusal_of,
 )
 from quantum.core.raft.mending import (
+    SNAPSHOT_TIMEOUTS,
     advance_doubt,
-    ask_for_snapshot,
-    fetch_lost,
+    ask_again,
     on_fetched,
     on_request_snapshot,
     tell_last_entry,
@@ -72,8 +72,6 @@ UNCOMMITTED_MAX: Final = -3  # too much waits for a quorum
 CHANGING: Final = -4  # another membership change is under way
 NOT_A_VOTER: Final = -5
 NO_CHANGE: Final = -6  # membership.refusal_of says why
-
-SNAPSHOT_TIMEOUTS: Final = 5  # election timeouts in which a peer's snapshot should have come, before another is asked
 
 
 @final
@@ -168,14 +166,11 @@ class Raft:
         if self.doubt_deadline_ms and now_ms >= self.doubt_deadline_ms:
             self.doubt_deadline_ms = 0
             advance_doubt(self)
-        if len(self.reads_asked):
+        if self.reads_asked.due_ms:
             for context in self.reads_asked.take_due(now_ms):
                 self.reads_done.append((context, 0))
-        if self.repair.is_due(self.log, now_ms):
-            fetch_lost(self)
-        if now_ms >= self.snapshot_due_ms and self.is_damaged():
-            self.snapshot_due_ms = now_ms + SNAPSHOT_TIMEOUTS * self.config.election_timeout_ms
-            ask_for_snapshot(self)
+        if self.log.lost or self.snapshot_index_min:
+            ask_again(self, now_ms)
         if not self.deadline_ms or now_ms < self.deadline_ms:
             return
         if self.role == LEADER:
@@ -374,7 +369,10 @@ class Raft:
     def next_deadline_ms(self) -> int:
         """When `on_clock` must be called, 0 for never."""
         deadline_ms = self.deadline_ms
-        snapshot_due_ms = self.snapshot_due_ms if self.is_damaged() else 0
+        is_mending = self.is_damaged()
+        if not (is_mending or self.doubt_deadline_ms or self.reads_asked.due_ms):
+            return deadline_ms
+        snapshot_due_ms = self.snapshot_due_ms if is_mending else 0
         repair_ms = self.repair.deadline_ms(self.log)
         for other_ms in (self.doubt_deadline_ms, repair_ms, snapshot_due_ms, self.reads_asked.deadline_ms):
             if other_ms and (not deadline_ms or other_ms < deadline_ms):
@@ -403,7 +401,7 @@ class Raft:
 
     def is_damaged(self) -> bool:
         """Whether entries or the state are known to be lost here."""
-        return self.log.has_lost or self.snapshot_index_min > 0
+        return len(self.log.lost) > 0 or self.snapshot_index_min > 0
 
     # -- transitions, for the other files of this room --------------------------------------------------------------
 
@@ -475,7 +473,7 @@ class Raft:
 
     def set_commit(self, index: int) -> None:
         """Entries up to `index` are committed, says the leader; beyond a hole that helps nobody."""
-        if self.log.has_lost:
+        if self.log.lost:
             index = min(index, self.log.first_lost - 1)
         if index > self.commit_index:
             self.commit_index = index

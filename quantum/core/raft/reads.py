@@ -64,38 +64,38 @@ class Reads:
 class AskedReads:
     """The reads a follower asked of its leader; the question or the answer may be lost."""
 
-    __slots__ = ("_due_ms",)
+    __slots__ = ("due_ms",)
 
     def __init__(self) -> None:
-        self._due_ms: dict[int, int] = {}  # by context, in the order in which they were asked
+        self.due_ms: dict[int, int] = {}  # by context, in the order in which they were asked
 
     def add(self, context: int, due_ms: int) -> None:
         """Asked; given up at `due_ms`, which never falls from one to the next."""
-        self._due_ms[context] = due_ms
+        self.due_ms[context] = due_ms
 
     def remove(self, context: int) -> bool:
         """Answered; False when nobody waits for it any more."""
-        return self._due_ms.pop(context, 0) > 0
+        return self.due_ms.pop(context, 0) > 0
 
     def take_due(self, now_ms: int) -> list[int]:
         """Contexts that waited long enough."""
-        due = [context for context, due_ms in self._due_ms.items() if due_ms <= now_ms]
+        due = [context for context, due_ms in self.due_ms.items() if due_ms <= now_ms]
         for context in due:
-            del self._due_ms[context]
+            del self.due_ms[context]
         return due
 
     def take_all(self) -> list[int]:
         """Whoever was asked leads no more."""
-        contexts = list(self._due_ms)
-        self._due_ms = {}
+        contexts = list(self.due_ms)
+        self.due_ms = {}
         return contexts
 
     @property
     def deadline_ms(self) -> int:
         """When the first is due, 0 for never."""
-        for due_ms in self._due_ms.values():
+        for due_ms in self.due_ms.values():
             return due_ms
         return 0
 
     def __len__(self) -> int:
-        return len(self._due_ms)
+        return len(self.due_ms)

@@ -31,11 +31,11 @@ class Repair:
 
     def is_due(self, log: RaftLog, now_ms: int) -> bool:
         """A hole is to be asked about now."""
-        return log.has_lost and now_ms >= self._due_ms
+        return len(log.lost) > 0 and now_ms >= self._due_ms
 
     def deadline_ms(self, log: RaftLog) -> int:
         """When it is, 0 without a hole. Never 0 with one: at once is 1."""
-        return max(1, self._due_ms) if log.has_lost else 0
+        return max(1, self._due_ms) if log.lost else 0
 
     def request(self, log: RaftLog, now_ms: int) -> FetchEntries:
         """What to ask every peer."""

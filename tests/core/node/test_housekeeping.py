@@ -25,7 +25,8 @@ def test_segments_behind_the_last_hard_states_stay_whatever_is_in_them() -> None
             writer.on_durable()
         housekeeping.create_segments()
         housekeeping.advance()
-        for request in housekeeping.take_requests():
+        requests, housekeeping.requests = housekeeping.requests, []
+        for request in requests:
             if isinstance(request, DeleteFiles):
                 deleted += request.names
             else:

@@ -17,6 +17,7 @@ from quantum.core.causes import (
     Cause,
 )
 from quantum.core.flow import CauseLedger
+from quantum.core.node.clock import Clock
 from quantum.core.node.node import PARTITION
 from quantum.core.node.peer_frames import (
     FORWARD,
@@ -111,36 +112,37 @@ def test_much_to_say_becomes_several_frames_in_order() -> None:
     assert fields(items) == found
 
 
-def listening() -> tuple[Peers, CauseLedger]:
+def listening() -> tuple[Peers, Clock, CauseLedger]:
     causes = CauseLedger()
-    peers = Peers(1, 9, causes)
+    clock = Clock()
+    peers = Peers(1, 9, causes, clock)
     peers.open("c")
-    return peers, causes
+    return peers, clock, causes
 
 
 def test_a_replaced_process_is_not_listened_to_any_more() -> None:
-    peers, causes = listening()
-    peers.on_clock(1_000)
+    peers, clock, causes = listening()
+    clock.now_ms = 1_000
     assert peers.on_frame(frame_of([], nonce=7)) is not None
     assert [] == peers.take_lost()
-    peers.on_clock(1_000 + SILENCE_MS)
+    clock.now_ms = 1_000 + SILENCE_MS
     assert peers.on_frame(frame_of([], nonce=8)) is not None
     assert [2] == peers.take_lost()
     assert peers.on_frame(frame_of([], nonce=7)) is None
     assert 1 == causes.counts[PEER_STALE_PROCESS.number]
-    peers.on_clock(1_000 + SILENCE_MS + 10)
+    clock.now_ms = 1_000 + SILENCE_MS + 10
     assert peers.on_frame(frame_of([], nonce=8)) is not None
 
 
 def test_a_removed_node_is_not_listened_to() -> None:
-    peers, causes = listening()
+    peers, _, causes = listening()
     peers.on_removed(2)
     assert peers.on_frame(frame_of([])) is None
     assert 1 == causes.counts[PEER_REMOVED.number]
 
 
 def test_strangers_cannot_fill_the_memory() -> None:
-    peers, causes = listening()
+    peers, _, causes = listening()
     for number in range(2, 2000):
         peers.on_frame(frame_of([], sender=number))
     assert 1000 < causes.counts[PEER_REMOVED.number]

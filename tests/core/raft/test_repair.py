@@ -211,7 +211,7 @@ def test_who_compacted_what_was_lost_sends_a_snapshot() -> None:
     cluster.propose(1, b"e")
     cluster.advance(300)
     assert [b"a", b"b", b"c", b"d", b"e"] == cluster.replicas[3].data()
-    assert not cluster[3].log.has_lost
+    assert not cluster[3].log.lost
 
 
 def test_snapshot_in_place_of_a_hole_arms_the_doubt_again() -> None:
@@ -275,7 +275,7 @@ def test_repaired_entries_are_durable_before_they_are_acknowledged() -> None:
     cluster.fsync(3)
     cluster.slow[3] = True
     cluster.advance(400, [2, 3])
-    assert not raft.log.has_lost
+    assert not raft.log.lost
     assert RepairRecord(log_of(1, 1)[1]) in cluster.disk(3).written
 
 
