@@ -13,6 +13,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "publish": ("quantum.cli.publish", "publish", "Publish messages, from --message or from stdin."),
     "subscribe": ("quantum.cli.subscribe", "subscribe", "Subscribe and print messages, one JSON object a line."),
     "certs": ("quantum.cli.certs", "certs", "Make a CA, a server's and clients' certificates."),
+    "password": ("quantum.cli.password", "password", "Keep a file of users and the keys of their passwords."),
     "inspect": ("quantum.cli.inspect", "inspect", "Read a data directory without changing it."),
     "bench": ("quantum.cli.bench", "bench", "Measure a broker, in Python and honest about it."),
     "sim": ("quantum.cli.sim", "sim", "Run the simulator: seeds, faults, replays."),

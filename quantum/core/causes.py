@@ -86,6 +86,12 @@ EDGE_STALE: Final = Cause(
     0x88,
     "the node's edge is closed, has a newer incarnation, or this is not its next entry; nothing was changed",
 )
+BAD_USER_NAME_OR_PASSWORD: Final = Cause(
+    26, "bad_user_name_or_password", 0x86, "the user name is not in auth.users_file, or the password is another one"
+)
+AUTHENTICATION_FAILED: Final = Cause(
+    27, "authentication_failed", 0x87, "the exchange of the Authentication Method failed; check user name and password"
+)
 # What a limit did.
 SESSIONS_MAX: Final = Cause(40, "sessions_max", 0x97, "the partition holds broker.sessions_max sessions")
 SUBSCRIPTIONS_MAX: Final = Cause(
@@ -153,6 +159,10 @@ DISK_FAILED: Final = Cause(
     72, "disk_failed", 0x88, "a write or fsync failed; this process acknowledges nothing more; see /readyz"
 )
 HANDSHAKE_FAILED: Final = Cause(74, "handshake_failed", 0x87, "the TLS or WebSocket handshake failed")
+USE_ANOTHER_SERVER: Final = Cause(
+    75, "use_another_server", 0x9C, "the node is full or stops; connect to mqtt.server_reference"
+)
+SERVER_MOVED: Final = Cause(76, "server_moved", 0x9D, "mqtt.server_moved is on; connect to mqtt.server_reference")
 # What went wrong between nodes.
 PEER_FRAME_DAMAGED: Final = Cause(
     80, "peer_frame_damaged", 0x00, "bytes from a peer that are no frame, or not the ones it sent; they were dropped"

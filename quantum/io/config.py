@@ -10,14 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from quantum.core.broker.commands import SetPolicy
+import quantum
+from quantum.core.broker.commands import STRATEGY_NAMES, SetPolicy
 from quantum.core.edge.config import EdgeConfig
+from quantum.core.edge.identity import Mechanism
+from quantum.core.edge.scram import SCRAM_SHA_256, Scram
+from quantum.core.edge.users import UserFile, Users
 from quantum.core.node.config import NodeConfig
 from quantum.core.node.storage import Identity, StorageConfig
 
 ENVIRONMENT_PREFIX: Final = "QUANTUM_"
 # Variables with this prefix that are no keys.
 _OTHER_VARIABLES: Final = ("QUANTUM_CONFIG", "QUANTUM_LOOP", "QUANTUM_COMPILE")
+TEXT_BYTES_MAX: Final = 1024  # of a text that stands in packets, so that they stay below every client's maximum
 Value = int | bool | str | list[str]
 
 
@@ -67,7 +72,13 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("mqtt.queue_bytes_max", 67_108_864, "waiting for one session", "bytes", 1024, 64 * _GIB),
     Key("mqtt.subscriptions_max", 10_000, "of one session", "subscriptions", 1, 10_000_000),
     Key("mqtt.allow_empty_client_id", True, "whether the server assigns Client Identifiers"),
-    Key("mqtt.allow_anonymous", True, "whether a connection needs no client certificate"),
+    Key("mqtt.allow_anonymous", True, "whether a connection needs neither client certificate nor user"),
+    Key("mqtt.server_reference", "", "where clients are sent when this node is full or stops, such as HOST:PORT"),
+    Key("mqtt.server_moved", False, "whether every client is sent to mqtt.server_reference for good"),
+    Key("mqtt.response_information", "", "given to clients that ask; {client_id} stands for theirs; empty for none"),
+    Key("mqtt.shared_strategy", "round_robin", "who gets a message of a shared group", choices=STRATEGY_NAMES),
+    Key("mqtt.sys_interval_s", 10, "between two publications of the $SYS topics; 0 for none", "s", 0, 86_400),
+    Key("auth.users_file", "", "user names and keys, made by `quantum password`; empty looks at no password"),
     Key("broker.sessions_max", 1_000_000, "sessions kept", "sessions", 1, 100_000_000),
     Key("broker.retained_messages_max", 1_000_000, "retained messages kept", "messages", 0, 100_000_000),
     Key("broker.retained_bytes_max", _GIB, "retained messages kept", "bytes", 0, 64 * _GIB),
@@ -154,6 +165,13 @@ def load_config(
         raise ConfigError(
             f"{where}: durability.snapshot_log_bytes is {snapshot}, allowed durability.segment_bytes ({segment}) and up"
         )
+    if config.flag("mqtt.server_moved") and not config.text("mqtt.server_reference"):
+        where = config.source("mqtt.server_moved")
+        raise ConfigError(f"{where}: mqtt.server_moved is True, allowed with mqtt.server_reference only")
+    for name in ("mqtt.server_reference", "mqtt.response_information"):
+        size = len(config.text(name).encode())
+        if size > TEXT_BYTES_MAX:
+            raise ConfigError(f"{config.source(name)}: {name} has {size} bytes, allowed {TEXT_BYTES_MAX}")
     return config
 
 
@@ -239,9 +257,11 @@ def _toml(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def to_node_config(config: Config, identity: Identity) -> NodeConfig:
-    """What the node needs of it."""
+def to_node_config(config: Config, identity: Identity, user_file: UserFile | None = None) -> NodeConfig:
+    """What the node needs of it, and of the users file it names."""
     number, flag = config.number, config.flag
+    users = None if user_file is None else Users(user_file)
+    mechanisms: dict[str, Mechanism] = {} if users is None else {SCRAM_SHA_256: Scram(users)}
     edge = EdgeConfig(
         packet_bytes_max=number("mqtt.packet_bytes_max"),
         keep_alive_s_max=number("mqtt.keep_alive_s_max"),
@@ -261,6 +281,13 @@ def to_node_config(config: Config, identity: Identity) -> NodeConfig:
         connect_timeout_ms=number("listeners.connect_timeout_ms"),
         out_bytes_max=number("listeners.out_bytes_max"),
         pending_bytes_max=number("edge.pending_bytes_max"),
+        mechanisms=mechanisms,
+        users=users,
+        server_reference=config.text("mqtt.server_reference"),
+        is_moved=flag("mqtt.server_moved"),
+        response_information=config.text("mqtt.response_information"),
+        sys_interval_s=number("mqtt.sys_interval_s"),
+        server_version=quantum.__version__,
     )
     policy = SetPolicy(
         sessions_max=number("broker.sessions_max"),
@@ -269,6 +296,7 @@ def to_node_config(config: Config, identity: Identity) -> NodeConfig:
         queue_bytes_max=number("mqtt.queue_bytes_max"),
         retained_messages_max=number("broker.retained_messages_max"),
         retained_bytes_max=number("broker.retained_bytes_max"),
+        shared_strategy=STRATEGY_NAMES.index(config.text("mqtt.shared_strategy")),
     )
     storage = StorageConfig(
         segment_bytes=number("durability.segment_bytes"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, final
 
 from quantum.core.causes import HANDSHAKE_FAILED
+from quantum.core.edge.users import UserFile, UsersRefused
 from quantum.core.events import Event
 from quantum.core.node.node import Node
 from quantum.core.node.storage import Identity
@@ -30,6 +31,7 @@ from quantum.io.listeners import (
 )
 from quantum.io.reactor import Reactor
 from quantum.io.tls import CertificateError, CertificateFiles, TlsContexts
+from quantum.io.users_file import read_users
 
 HANDSHAKES_MAX: Final = 2048  # under way at once
 FAILED_LINGER_S: Final = 0.2  # for farewells and the event log after the disk failed
@@ -48,15 +50,16 @@ def run(config: Config) -> int:
         _check_management(config)
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)
+        users = read_users(config.text("auth.users_file")) if config.text("auth.users_file") else None
         listeners = [Listener(url) for url in urls]
         disk = open_disk(config.text("disk.backend"), data_dir, lock_fd)
-    except (ConfigError, ListenerError, CertificateError, DataDirectoryInUse) as error:
+    except (ConfigError, ListenerError, CertificateError, DataDirectoryInUse, UsersRefused) as error:
         _say(str(error))
         return 2
     except OSError as error:
         _say(f"{data_dir}: {error.strerror}")
         return 2
-    process = _Process(config, data_dir, disk, listeners, contexts)
+    process = _Process(config, data_dir, disk, listeners, contexts, users)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(process.serve())
 
@@ -112,13 +115,20 @@ class _Process:
     """Everything that lives while the loop runs."""
 
     def __init__(
-        self, config: Config, data_dir: str, disk: Disk, listeners: list[Listener], contexts: TlsContexts | None
+        self,
+        config: Config,
+        data_dir: str,
+        disk: Disk,
+        listeners: list[Listener],
+        contexts: TlsContexts | None,
+        users: UserFile | None,
     ) -> None:
         self._config = config
         self._data_dir = data_dir
         self._disk = disk
         self._listeners = listeners
         self._contexts = contexts
+        self._users = users
         self._log = EventLog(2, LEVELS[config.text("log.level")])
         self._failed: asyncio.Future[None] | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -130,7 +140,7 @@ class _Process:
         self._failed = loop.create_future()
         self._ready = loop.create_future()
         identity = Identity(secrets.token_hex(8), NODE_ID)
-        node = Node(to_node_config(config, identity), secrets.randbits(64))
+        node = Node(to_node_config(config, identity, self._users), secrets.randbits(64))
         reactor = Reactor(node, self._disk, loop, self._on_events, self._on_failure)
         management = ManagementServer(reactor)
         reactor.start()

@@ -44,6 +44,12 @@ ON_PUBACK: Final = 4
 ON_PUBREC: Final = 5
 ON_PUBCOMP: Final = 7
 
+# Which member of a shared group gets a message; the numbers are part of the log format.
+ROUND_ROBIN: Final = 0
+HASH_TOPIC: Final = 1
+LEAST_INFLIGHT: Final = 2
+STRATEGY_NAMES: Final = ("round_robin", "hash_topic", "least_inflight")  # by number, as operators say it
+
 
 @final
 @dataclass(slots=True)
@@ -56,6 +62,7 @@ class SetPolicy:
     queue_bytes_max: int  # per session, queued and in flight, payload plus topic
     retained_messages_max: int
     retained_bytes_max: int
+    shared_strategy: int = ROUND_ROBIN
 
     def to_row(self) -> tuple[Any, ...]:
         return (
@@ -66,6 +73,7 @@ class SetPolicy:
             self.queue_bytes_max,
             self.retained_messages_max,
             self.retained_bytes_max,
+            self.shared_strategy,
         )
 
 
@@ -344,4 +352,4 @@ def _command_of(row: tuple[Any, ...]) -> Command:
     if kind == CLOSE_EDGE:
         return CloseEdge(row[1], row[2])
     assert kind == SET_POLICY, kind
-    return SetPolicy(row[1], row[2], row[3], row[4], row[5], row[6])
+    return SetPolicy(row[1], row[2], row[3], row[4], row[5], row[6], row[7] if len(row) > 7 else ROUND_ROBIN)

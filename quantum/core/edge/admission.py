@@ -12,8 +12,10 @@ from quantum.core.causes import (
     NOT_AUTHORIZED,
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
+    SERVER_MOVED,
     TOPIC_LEVELS_MAX,
     TOPIC_NAME_INVALID,
+    USE_ANOTHER_SERVER,
     Cause,
 )
 from quantum.core.edge.config import EdgeConfig
@@ -22,13 +24,16 @@ from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT
 from quantum.core.mqtt.packets import V5, V31, Connack, Connect
 from quantum.core.mqtt.properties import (
     ASSIGNED_CLIENT_IDENTIFIER,
+    AUTHENTICATION_DATA,
     AUTHENTICATION_METHOD,
     MAXIMUM_PACKET_SIZE,
     MAXIMUM_QOS,
     REASON_STRING,
     RECEIVE_MAXIMUM,
+    RESPONSE_INFORMATION,
     RETAIN_AVAILABLE,
     SERVER_KEEP_ALIVE,
+    SERVER_REFERENCE,
     SESSION_EXPIRY_INTERVAL,
     SHARED_SUBSCRIPTION_AVAILABLE,
     TOPIC_ALIAS_MAXIMUM,
@@ -36,6 +41,7 @@ from quantum.core.mqtt.properties import (
     Properties,
 )
 from quantum.core.mqtt.reason_codes import return_code_of
+from quantum.core.mqtt.wire import STRING_BYTES_MAX
 from quantum.core.prng import Prng
 
 V31_CLIENT_ID_MAX: Final = 23  # v3.1 §3.1: characters; longer ones are accepted, as every server does
@@ -54,6 +60,8 @@ class Admission:
     def refusal(self, connection: EdgeConnection, packet: Connect) -> Cause | None:
         """Why the CONNECT is refused; None when it may go on."""
         config = self._config
+        if config.is_moved:
+            return SERVER_MOVED
         if not packet.client_id:
             if not config.allow_empty_client_id or packet.protocol_version == V31:
                 return CLIENT_ID_NOT_VALID
@@ -73,7 +81,9 @@ class Admission:
             if not isinstance(method, str) or method not in config.mechanisms:
                 return BAD_AUTHENTICATION_METHOD
         elif not config.allow_anonymous and not connection.identity:
-            return NOT_AUTHORIZED
+            is_claimed = packet.username is not None or packet.password is not None
+            if config.users is None or not is_claimed:
+                return NOT_AUTHORIZED
         return None
 
     def open_command(self, connection: EdgeConnection, packet: Connect) -> OpenSession:
@@ -138,14 +148,23 @@ class Admission:
         method = packet.properties.get(AUTHENTICATION_METHOD)
         if method is not None:
             properties[AUTHENTICATION_METHOD] = method  # [MQTT-4.12.0-5]
+            if connection.authentication_data:
+                properties[AUTHENTICATION_DATA] = connection.authentication_data
+        if config.response_information and connection.wire.wants_response_information:
+            information = config.response_information.replace("{client_id}", connection.client_id)
+            if len(information.encode()) <= STRING_BYTES_MAX:
+                properties[RESPONSE_INFORMATION] = information  # [MQTT-3.1.2-28]
         return Connack(session_present, 0, properties)
 
 
-def refuse(connection: EdgeConnection, cause: Cause, detail: str) -> None:
+def refuse(connection: EdgeConnection, cause: Cause, detail: str, server_reference: str = "") -> None:
     """Answer a CONNECT with a CONNACK that says why. [MQTT-3.2.2-6] [MQTT-3.1.4-5]"""
     wire = connection.wire
     if wire.is_v5:
-        wire.send(Connack(False, cause.reason_code, {REASON_STRING: f"{cause.id}: {detail}"}))
+        properties: Properties = {REASON_STRING: f"{cause.id}: {detail}"}
+        if cause is USE_ANOTHER_SERVER or cause is SERVER_MOVED:
+            properties[SERVER_REFERENCE] = server_reference  # 3.2.2.3.16
+        wire.send(Connack(False, cause.reason_code, properties))
     else:
         wire.send(Connack(False, return_code_of(cause.reason_code)))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from quantum.core.edge.identity import Mechanism
+from quantum.core.edge.users import Users
 
 
 @final
@@ -31,9 +32,16 @@ class EdgeConfig:
     out_bytes_max: int = 1_048_576  # held for a client that does not read, before QoS 0 is dropped for it
     pending_bytes_max: int = 67_108_864  # accepted and not yet durable, before publishers are paused
     mechanisms: dict[str, Mechanism] = field(default_factory=dict)  # Authentication Method → mechanism
+    users: Users | None = None  # against whom user names and passwords of CONNECT are held; None looks at neither
+    server_reference: str = ""  # where clients are sent when this node is full, stops or has moved; "" for nowhere
+    is_moved: bool = False  # every CONNECT is answered with 0x9D and `server_reference`
+    response_information: str = ""  # for clients that ask; `{client_id}` stands for theirs; "" for none
+    sys_interval_s: int = 0  # between two publications of the `$SYS` topics; 0 for none
+    server_version: str = ""  # as `$SYS/broker/version` tells it
 
     def __post_init__(self) -> None:
         assert 1 <= self.receive_maximum <= 65535
         assert 0 <= self.topic_alias_maximum <= 65535
         assert 0 <= self.qos_max <= 2
         assert 1 <= self.topic_levels_max <= 65535
+        assert self.server_reference or not self.is_moved

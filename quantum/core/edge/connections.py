@@ -22,6 +22,7 @@ class EdgeConnection:
     """One Network Connection at this edge. `out` is the wire's own list: what is appended to it is sent this turn."""
 
     __slots__ = (
+        "authentication_data",
         "client_id",
         "conn_epoch",
         "conn_id",
@@ -64,6 +65,7 @@ class EdgeConnection:
         self.state = CONNECTING
         self.connect: Connect | None = None  # kept until the session is open
         self.exchange: Exchange | None = None
+        self.authentication_data = b""  # what the mechanism had to say last, for CONNACK or AUTH. 4.12
         self.client_id = ""
         self.conn_epoch = 0
         self.is_ephemeral = True

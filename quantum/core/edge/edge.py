@@ -9,6 +9,8 @@ from typing import Final, final
 
 from quantum.core.broker.effects import Effects
 from quantum.core.causes import (
+    AUTHENTICATION_FAILED,
+    BAD_USER_NAME_OR_PASSWORD,
     CLIENT_DISCONNECTED,
     CONNECT_TIMEOUT,
     CONNECTION_LOST,
@@ -21,11 +23,13 @@ from quantum.core.causes import (
     RECEIVE_MAXIMUM_EXCEEDED,
     SESSION_ENDED,
     SESSION_TAKEN_OVER,
+    SHUTTING_DOWN,
     SLOW_READER,
     TOPIC_ALIAS_INVALID,
     TOPIC_FILTER_INVALID,
     TOPIC_NAME_INVALID,
     UNSUPPORTED_PROTOCOL_VERSION,
+    USE_ANOTHER_SERVER,
     Cause,
 )
 from quantum.core.edge.admission import Admission, refuse
@@ -57,7 +61,7 @@ from quantum.core.mqtt.packets import (
     Subscribe,
     Unsubscribe,
 )
-from quantum.core.mqtt.properties import REASON_STRING, SESSION_EXPIRY_INTERVAL
+from quantum.core.mqtt.properties import REASON_STRING, SERVER_REFERENCE, SESSION_EXPIRY_INTERVAL, Properties
 from quantum.core.mqtt.reason_codes import may_carry
 from quantum.core.prng import Prng
 
@@ -69,6 +73,7 @@ CONNECTIONS_MARGIN: Final = 128  # connections above the maximum that are still 
 _CAUSE_OF: Final[dict[int, Cause]] = {
     0x81: MALFORMED_PACKET,
     0x84: UNSUPPORTED_PROTOCOL_VERSION,
+    0x87: AUTHENTICATION_FAILED,
     0x8F: TOPIC_FILTER_INVALID,
     0x90: TOPIC_NAME_INVALID,
     0x93: RECEIVE_MAXIMUM_EXCEEDED,
@@ -106,7 +111,7 @@ class Edge:
         self._inbound = Inbound(config, self.fanout, self.causes)
         self._admission = Admission(config, prng)
         self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
-        self._authentication = Authentication(config)
+        self._authentication = Authentication(config, prng.stream("nonces"))
         self._deadlines = Deadlines()
         self._is_abandoned = False  # a connection went while its OpenSession may still be in the batch
         self._is_open = False  # the log knows this incarnation of the edge
@@ -280,7 +285,10 @@ class Edge:
                 self._read(connection, b"")
 
     def on_stopping(self, cause: Cause) -> None:
-        """Say goodbye to everybody; sessions that last stay as they are."""
+        """Say goodbye to everybody; sessions that last stay as they are. Who stops because of its own wish says where to
+        go instead, if it knows. 4.11"""
+        if cause is SHUTTING_DOWN and self._config.server_reference:
+            cause = USE_ANOTHER_SERVER
         for connection in list(self.connections.values()):
             if connection.state != CLOSED:
                 self._close(connection, cause, cause.text)
@@ -330,6 +338,9 @@ class Edge:
 
     def flush(self) -> bool:
         """Turn what waits into writes; True when some connection wants another turn at once."""
+        is_checking = self._authentication.has_waiting
+        if is_checking:
+            self._check_passwords()
         fanout = self.fanout
         dirty = fanout.dirty
         fanout.dirty = []
@@ -353,7 +364,7 @@ class Edge:
             out.clear()
         for connection in again:
             fanout.mark(connection)
-        return bool(again)
+        return is_checking or bool(again)
 
     def next_deadline_ms(self) -> int:
         """When a connection must be looked at, 0 for never."""
@@ -414,18 +425,23 @@ class Edge:
         if isinstance(packet, Connect):
             connection.client_id = packet.client_id
             if len(self.connections) > self._config.connections_max:
-                self._refuse(connection, CONNECTIONS_MAX, f"{self._config.connections_max} connections")
+                full = USE_ANOTHER_SERVER if self._config.server_reference else CONNECTIONS_MAX
+                self._refuse(connection, full, f"{self._config.connections_max} connections")
                 return
             cause = self._admission.refusal(connection, packet)
             if cause is not None:
                 self._refuse(connection, cause, cause.text)
                 return
             connection.connect = packet
-            if self._authentication.is_needed(packet):
+            authentication = self._authentication
+            if authentication.is_needed(packet):
                 connection.state = AUTHENTICATING
-                self._authenticate(connection, self._authentication.on_connect(connection, packet))
-                return
-            self._open(connection, packet)
+                self._authenticate(connection, authentication.on_connect(connection, packet))
+            elif authentication.is_password_needed(packet) and not authentication.on_password(connection, packet):
+                connection.state = AUTHENTICATING
+                connection.is_reading_held = True
+            else:
+                self._open(connection, packet)
         elif connection.state == AUTHENTICATING and isinstance(packet, Auth):
             self._authenticate(connection, self._authentication.on_auth(connection, packet))
         elif connection.state == AUTHENTICATING and isinstance(packet, Disconnect):
@@ -443,6 +459,14 @@ class Edge:
         else:
             assert connection.connect is not None
             self._open(connection, connection.connect)
+
+    def _check_passwords(self) -> None:
+        for connection, packet, is_right in self._authentication.check_passwords():
+            if is_right:
+                self._open(connection, packet)
+            else:
+                cause = BAD_USER_NAME_OR_PASSWORD
+                self._refuse(connection, cause, cause.text)
 
     def _open(self, connection: EdgeConnection, packet: Connect) -> None:
         connection.state = OPENING
@@ -495,7 +519,7 @@ class Edge:
     def _refuse(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
         """Answer CONNECT with the cause, and close."""
         self.causes.note(cause, connection.client_id, detail)
-        refuse(connection, cause, detail)
+        refuse(connection, cause, detail, self._config.server_reference)
         self.fanout.mark(connection)
         self._leave(connection, cause, -1)
         self._close_transport(connection)
@@ -503,25 +527,29 @@ class Edge:
     def _close(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
         """The server ends the connection; v5.0 is told why. [MQTT-3.14.0-1]"""
         self.causes.note(cause, connection.client_id, detail)
-        if connection.state == OPEN and connection.wire.is_v5:
-            code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
-            connection.wire.send(Disconnect(code, {REASON_STRING: f"{cause.id}: {detail}"}))
-            self.fanout.mark(connection)
+        self._say_farewell(connection, cause, detail)
         self._leave(connection, cause, -1)
         self._close_transport(connection)
 
     def _close_ended(self, connection: EdgeConnection, cause: Cause) -> None:
         """The log gave the session to another connection, or ended this one: nothing is owed to the log. [MQTT-3.1.4-3]"""
         self.causes.note(cause, connection.client_id, connection.peer)
-        if connection.wire.is_v5 and connection.state == OPEN:
-            code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
-            connection.wire.send(Disconnect(code, {REASON_STRING: f"{cause.id}: {cause.text}"}))
-            self.fanout.mark(connection)
+        self._say_farewell(connection, cause, cause.text)
         connection.will_on_close = False
         connection.state = CLOSED
         connection.end_cause = cause
         self._forget(connection)
         self._close_transport(connection)
+
+    def _say_farewell(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
+        if connection.state != OPEN or not connection.wire.is_v5:
+            return
+        code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
+        properties: Properties = {REASON_STRING: f"{cause.id}: {detail}"}
+        if cause is USE_ANOTHER_SERVER:
+            properties[SERVER_REFERENCE] = self._config.server_reference
+        connection.wire.send(Disconnect(code, properties))
+        self.fanout.mark(connection)
 
     def _leave(self, connection: EdgeConnection, cause: Cause, expiry_s: int) -> None:
         """The connection's part in its session ends here."""

@@ -18,6 +18,6 @@ class Exchange(Protocol):
 class Mechanism(Protocol):
     """An Authentication Method that this edge offers."""
 
-    def begin(self) -> Exchange:
-        """Start an exchange for one connection."""
+    def begin(self, nonce: str) -> Exchange:
+        """Start an exchange for one connection; `nonce` is printable ASCII without comma that no other one has."""
         ...

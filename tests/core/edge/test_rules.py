@@ -25,7 +25,7 @@ from tests.core.node.door import Door
 class Echo:
     """A toy mechanism: the client must repeat what it is sent."""
 
-    def begin(self) -> "EchoExchange":
+    def begin(self, nonce: str) -> "EchoExchange":
         return EchoExchange()
 
 
