@@ -225,7 +225,8 @@ class Inbound:
             self._on_pubrel(connection, packet_id)
         elif not connection.is_ephemeral:
             step = ON_PUBACK if kind == PUBACK else ON_PUBREC if kind == PUBREC else ON_PUBCOMP
-            waiter = Waiter(connection, ACK_DELIVERY, packet_id) if kind == PUBREC else None
+            # A PUBREC that refuses has ended the exchange: no PUBREL may follow, known or not [MQTT-4.3.3-4].
+            waiter = Waiter(connection, ACK_DELIVERY, packet_id) if kind == PUBREC and reason_code < 0x80 else None
             command = AcknowledgeDelivery(connection.client_id, connection.conn_epoch, packet_id, step, reason_code)
             self.batch.add(command, waiter)
         else:
@@ -237,7 +238,8 @@ class Inbound:
         is_refused = reason_code >= 0x80
         if kind == PUBREC:
             if queue is None or not queue.on_pubrec(packet_id, is_refused):
-                self.answer_unknown_pubrec(connection, packet_id)
+                if not is_refused:
+                    self.answer_unknown_pubrec(connection, packet_id)
                 return
             if not is_refused:
                 connection.out.append(PUBREL_HEAD + U16[packet_id])

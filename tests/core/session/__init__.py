@@ -1,0 +1,1 @@
+"""Sessions and their exchanges, enumerated: every state against every event."""
