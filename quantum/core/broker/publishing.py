@@ -10,10 +10,11 @@ from quantum.core.broker.commands import PublishMessage, ReleaseMessage
 from quantum.core.broker.effects import Effects, Refused, Result
 from quantum.core.broker.expiry import RETAINED_EXPIRY
 from quantum.core.broker.message import Message
-from quantum.core.broker.outgoing import is_expired, offer, queue_limit
+from quantum.core.broker.outgoing import is_expired, offer
 from quantum.core.broker.partition import Partition
 from quantum.core.broker.queue import Copy
-from quantum.core.broker.shared import Member, SharedGroup, next_turn
+from quantum.core.broker.shared import SharedGroup
+from quantum.core.broker.shared_choice import choose
 from quantum.core.broker.subscriptions import Fanout
 from quantum.core.causes import SESSION_ENDED, SHARED_GROUP_EMPTY, STALE_EPOCH, Cause
 
@@ -155,7 +156,7 @@ def _deliver(partition: Partition, effects: Effects, message: Message, fanout: F
 
 def _give(partition: Partition, effects: Effects, group: SharedGroup, message: Message) -> bool:
     """Deliver a created copy to the member whose turn it is. False when no member can take it."""
-    member = _choose(partition, group, message)
+    member = choose(partition, group, message)
     if member is None:
         return False
     receiver = member.receiver
@@ -175,25 +176,3 @@ def _give(partition: Partition, effects: Effects, group: SharedGroup, message: M
         shared_filter=group.shared_filter,
     )
     return True
-
-
-def _choose(partition: Partition, group: SharedGroup, message: Message) -> Member | None:
-    """Connected members first, then those whose queue waits for them; one whose queue is full is passed over."""
-    for client_ids in (group.online, group.order):
-        count = len(client_ids)
-        start = next_turn(client_ids, group.cursor)
-        for step in range(count):
-            member = group.members[client_ids[(start + step) % count]]
-            if _may_take(partition, member, message):
-                return member
-    return None
-
-
-def _may_take(partition: Partition, member: Member, message: Message) -> bool:
-    receiver = member.receiver
-    if receiver.is_ephemeral:
-        return True
-    session = partition.sessions[receiver.client_id]
-    if message.qos == 0 or receiver.qos == 0:
-        return session.conn_epoch != 0
-    return queue_limit(partition, session, message) is None

@@ -1,7 +1,8 @@
-"""Shared subscriptions: the members of a group and whose turn it is.
+"""Shared subscriptions: the members of a group, who of them is connected, and who had the last message.
 
-The turn goes round the members in ascending order of their Client Identifier, from the member that had the last one.
-`cursor` is state and moves in `apply` only; `live_cursor` serves QoS 0, which is in no log. Source: MQTT 5.0 §4.8.2.
+A turn goes round the members in ascending order of their Client Identifier, from the member that had the last one; who
+is chosen is decided in shared_choice.py. `cursor` is state and moves in `apply` only; `live_cursor` serves QoS 0, which
+is in no log. Rings are made when a strategy first asks for one, and kept up from then on. Source: MQTT 5.0 §4.8.2.
 """
 
 from bisect import bisect_left, bisect_right
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 from quantum.core.broker.effects import Receiver, Route
+from quantum.core.broker.shared_ring import Ring
 
 
 @final
@@ -28,7 +30,7 @@ class Member:
 class SharedGroup:
     """The sessions that share one filter under one ShareName."""
 
-    __slots__ = ("cursor", "live_cursor", "members", "online", "order", "shared_filter")
+    __slots__ = ("_online_ring", "_ring", "cursor", "live_cursor", "members", "online", "order", "shared_filter")
 
     def __init__(self, shared_filter: str) -> None:
         self.shared_filter = shared_filter
@@ -37,6 +39,8 @@ class SharedGroup:
         self.online: list[str] = []  # those connected, ascending
         self.cursor = ""
         self.live_cursor = ""
+        self._ring: Ring | None = None  # of all members
+        self._online_ring: Ring | None = None
 
     def has_member(self, client_id: str) -> bool:
         return client_id in self.members
@@ -46,12 +50,16 @@ class SharedGroup:
         client_id = receiver.client_id
         if client_id not in self.members:
             self.order.insert(bisect_left(self.order, client_id), client_id)
+            if self._ring is not None:
+                self._ring.add(client_id)
         self.members[client_id] = Member(receiver, route)
         self.set_online(client_id)
 
     def remove(self, client_id: str) -> None:
         del self.members[client_id]
         del self.order[bisect_left(self.order, client_id)]
+        if self._ring is not None:
+            self._ring.remove(client_id)
         self.set_offline(client_id)
 
     def set_online(self, client_id: str) -> None:
@@ -59,19 +67,28 @@ class SharedGroup:
         at = bisect_left(self.online, client_id)
         if at == len(self.online) or self.online[at] != client_id:
             self.online.insert(at, client_id)
+            if self._online_ring is not None:
+                self._online_ring.add(client_id)
 
     def set_offline(self, client_id: str) -> None:
         """The member is not connected."""
         at = bisect_left(self.online, client_id)
         if at < len(self.online) and self.online[at] == client_id:
             del self.online[at]
+            if self._online_ring is not None:
+                self._online_ring.remove(client_id)
 
-    def pick_live(self) -> Receiver | None:
-        """The connected member whose turn it is for a QoS 0 message."""
-        if not self.online:
-            return None
-        self.live_cursor = self.online[next_turn(self.online, self.live_cursor)]
-        return self.members[self.live_cursor].receiver
+    def ring(self) -> Ring:
+        """Of all members."""
+        if self._ring is None:
+            self._ring = Ring(self.order)
+        return self._ring
+
+    def online_ring(self) -> Ring:
+        """Of the connected members."""
+        if self._online_ring is None:
+            self._online_ring = Ring(self.online)
+        return self._online_ring
 
 
 def next_turn(client_ids: list[str], cursor: str) -> int:

@@ -30,6 +30,7 @@ from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
 from quantum.core.broker.publishing import publish_message, release_message
 from quantum.core.broker.session import Session
+from quantum.core.broker.shared_choice import choose_live
 from quantum.core.broker.subscribing import subscribe, unsubscribe
 from quantum.core.causes import EDGE_STALE
 from quantum.core.state_machine import BucketCutter
@@ -115,8 +116,9 @@ class BrokerState:
         partition = self._partition
         picked: list[Pick] = []
         for group in partition.subscriptions.fanout(topic_name).groups:
-            receiver = group.pick_live()
-            if receiver is not None:
+            member = choose_live(partition, group, topic_name)
+            if member is not None:
+                receiver = member.receiver
                 session = partition.sessions[receiver.client_id]
                 picked.append(
                     Pick(

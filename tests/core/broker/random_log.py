@@ -80,7 +80,7 @@ class RandomLog:
             return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [CloseEdge(edge, max(0, incarnation))])
         if roll < 0.03:
             limits = (chance.randint(3, 7), chance.randint(2, 8), chance.randint(1, 12), 400, 4, chance.randint(20, 80))
-            return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [SetPolicy(*limits)])
+            return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [SetPolicy(*limits, chance.randint(0, 2))])
         commands = [self._command() for _ in range(chance.choice([0, 1, 1, 1, 2, 5]))]
         return Entry(self.now_ms, edge, max(0, incarnation), max(0, seq + 1), commands)
 

@@ -42,11 +42,13 @@ class Tape:
         self.now_ms = START_MS
         self.epochs: dict[str, int] = {}
         self.effects = Effects(0, 0)
+        self.last_entry = Entry(0, HOUSEKEEPING, 0, 0, [])
         self.do(policy)
 
     def apply(self, entry: Entry) -> Effects:
         """One entry as it is."""
         self.index += 1
+        self.last_entry = entry
         self.effects = self.state.apply(self.index, encode_entry(entry), None)
         assert self.state.is_balanced(), self.state.accounting
         assert len(entry.commands) == len(self.effects.results)
