@@ -157,7 +157,7 @@ def draw_options(scenario: Scenario) -> RunOptions:
         standing=standing,
         world=WorldOptions(
             duration_us=duration_ms * 1000,
-            turn_us_max=prng.between(20, 2_000),
+            turn_us_max=prng.between(20, 4_000),
             burst_max=workload.burst_max,
             wall_skew_ms=prng.below(200),
             stay_share=(0, 50, 90)[prng.below(3)],
@@ -246,7 +246,7 @@ def _draw_heal(prng: Prng, scenario: Scenario, node_count: int) -> int:
 
 
 def _draw_raft(prng: Prng) -> RaftConfig:
-    election_timeout_ms = (150, 300, 1_000)[prng.below(3)]
+    election_timeout_ms = (200, 400, 1_000)[prng.below(3)]
     return RaftConfig(
         election_timeout_ms=election_timeout_ms,
         heartbeat_interval_ms=max(1, election_timeout_ms // prng.between(3, 8)),

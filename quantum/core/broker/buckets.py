@@ -5,7 +5,7 @@ from other records (indexes, deadlines, gauges) is not encoded and is built agai
 fields are only ever appended.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
@@ -18,13 +18,21 @@ from quantum.core.broker.session import Session
 from quantum.core.broker.subscriptions import SubscriptionRecord
 from quantum.core.mqtt.packets import Will
 
+_NO_SESSIONS: Final[bytes] = msgpack.packb(([], []))
+_NO_RETAINED: Final[bytes] = msgpack.packb(([],))
+
 
 def encode_bucket(partition: Partition, number: int) -> bytes:
     """The bytes of one bucket: a function of the state alone."""
     if number == 0:
         row = _common_row(partition)
     elif number < FIRST_RETAINED_BUCKET:
-        row = _sessions_row(partition.session_buckets[number - 1])
+        sessions = partition.session_buckets[number - 1]
+        if not sessions:
+            return _NO_SESSIONS
+        row = _sessions_row(sessions)
+    elif not partition.retained_buckets[number - FIRST_RETAINED_BUCKET]:
+        return _NO_RETAINED
     else:
         row = _retained_row(partition, number - FIRST_RETAINED_BUCKET)
     data: bytes = msgpack.packb(row)

@@ -138,8 +138,10 @@ class Housekeeping:
 
     def advance(self) -> None:
         """One step of whatever is under way, and the next thing when nothing is."""
-        for number, index in self._transfers.take_damaged():
-            self._on_damaged(number, index)
+        if self._transfers.damaged:
+            for number, index in self._transfers.damaged:
+                self._on_damaged(number, index)
+            self._transfers.damaged = []
         if self._snapshot is None and self._manifest is None:
             if self._installed:
                 self._manifest = self._installed.pop(next(iter(self._installed)))

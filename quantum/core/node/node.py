@@ -144,7 +144,7 @@ class Node:
                 self._begin_stop()
             self._advance()
         wants_turn = self._finish(out)
-        if self._answer_admin(inputs, out):
+        if inputs.admin and self._answer_admin(inputs, out):
             wants_turn = True
         self._set_deadline(inputs, out, wants_turn)
 
@@ -298,12 +298,19 @@ class Node:
     def _finish(self, out: Outputs) -> bool:
         edge = self._edge
         wants_turn = edge.flush()
-        out.writes, edge.writes = edge.writes, []
-        out.closes, edge.closes = edge.closes, []
-        out.pauses = edge.take_pauses() + self._backlog.pauses
-        out.resumes = edge.take_resumes() + self._backlog.resumes
-        self._backlog.pauses = []
-        self._backlog.resumes = []
+        backlog = self._backlog
+        if edge.writes:
+            out.writes, edge.writes = edge.writes, []
+        if edge.closes:
+            out.closes, edge.closes = edge.closes, []
+        out.pauses = edge.take_pauses()
+        out.resumes = edge.take_resumes()
+        if backlog.pauses:
+            out.pauses += backlog.pauses
+            backlog.pauses = []
+        if backlog.resumes:
+            out.resumes += backlog.resumes
+            backlog.resumes = []
         out.disk = self._storage.take_requests()
         out.peer_frames = self._take_frames()
         out.events = self._storage.take_events() + edge.take_events()
@@ -329,8 +336,6 @@ class Node:
 
     def _answer_admin(self, inputs: Inputs, out: Outputs) -> bool:
         """True when something may have been changed, and another turn is due."""
-        if not inputs.admin:
-            return False
         frames = self._peers.frames_received, self._peers.frames_sent
         status = NodeStatus(self._reasons(), self._edge, self._partition, self._storage, self._clock.wall_ms, frames)
         for request in inputs.admin:

@@ -105,9 +105,9 @@ class Snapshots:
     """All transfers of one node."""
 
     __slots__ = (
-        "_damaged",
         "_ended",
         "_incoming",
+        "damaged",
         "items",
         "_now_ms",
         "_number",
@@ -125,7 +125,9 @@ class Snapshots:
         self._now_ms = 0
         self._ended: list[tuple[int, int]] = []
         self._received: list[Incoming] = []
-        self._damaged: list[tuple[int, int]] = []
+        self.damaged: list[
+            tuple[int, int]
+        ] = []  # (group, index) of own snapshots that this disk damaged; housekeeping takes them
 
     # -- what the node sees -----------------------------------------------------------------------------------------
 
@@ -140,12 +142,6 @@ class Snapshots:
         received = self._received
         self._received = []
         return received
-
-    def take_damaged(self) -> list[tuple[int, int]]:
-        """(group, index) of own snapshots that turned out to be damaged on this disk."""
-        damaged = self._damaged
-        self._damaged = []
-        return damaged
 
     def is_pinned(self, group: int, index: int) -> bool:
         """Whether a snapshot is being sent: its files must stay."""
@@ -258,7 +254,7 @@ class Snapshots:
     def _send_piece(self, sending: _Outgoing, data: bytes) -> None:
         chunk, offset, size = sending.want
         if len(data) != size:
-            self._damaged.append((sending.group, sending.manifest.index))
+            self.damaged.append((sending.group, sending.manifest.index))
             self._drop_outgoing(sending)
             return
         body = _WANT.pack(sending.manifest.index, chunk, offset) + data
@@ -273,7 +269,7 @@ class Snapshots:
         if sending is None or index != sending.manifest.index:
             return True
         if outcome == DAMAGED:
-            self._damaged.append((group, index))
+            self.damaged.append((group, index))
         self._drop_outgoing(sending)
         return True
 

@@ -213,7 +213,8 @@ class Storage:
             self._take_part()
         if not self._recovered:
             for group in self._replicas:
-                group.write(writer)
+                if group.raft.durability.records:
+                    group.write(writer)
             self._move_snapshots(housekeeping)
             housekeeping.advance()
         append = writer.take_append()
@@ -253,8 +254,9 @@ class Storage:
         if self.failure or not self.is_serving:
             return items
         for group in self._replicas:
-            for to, message in group.take_messages():
-                items.append((to, Item(RAFT, group.number, message)))
+            if group.raft.durability.ready:
+                for to, message in group.take_messages():
+                    items.append((to, Item(RAFT, group.number, message)))
         snapshots = self._snapshots
         if snapshots.items:
             items += snapshots.items

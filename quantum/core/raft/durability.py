@@ -21,9 +21,9 @@ class Durability:
         "_gated",
         "_hard_sequence",
         "_persisted",
-        "_ready",
-        "_records",
         "durable_index",
+        "ready",
+        "records",
         "sequence",
     )
 
@@ -32,15 +32,15 @@ class Durability:
         self.sequence = 0  # of the last record
         self._persisted = 0
         self._hard_sequence = 0  # of the last HardStateRecord
-        self._records: list[Record] = []
+        self.records: list[Record] = []  # for `take_records`
         self._appended: deque[tuple[int, int]] = deque()  # (sequence, index) of entries that are not durable
         self._gated: deque[tuple[int, int, Message]] = deque()
-        self._ready: list[tuple[int, Message]] = []
+        self.ready: list[tuple[int, Message]] = []  # for `take_messages`
 
     def record(self, record: Record) -> None:
         """Have something made durable behind everything before."""
         self.sequence += 1
-        self._records.append(record)
+        self.records.append(record)
         if isinstance(record, Entry):
             self._appended.append((self.sequence, record.index))
         elif isinstance(record, HardStateRecord):
@@ -71,7 +71,7 @@ class Durability:
 
     def _gate(self, sequence: int, to: int, message: Message) -> None:
         if sequence <= self._persisted:
-            self._ready.append((to, message))
+            self.ready.append((to, message))
         else:
             self._gated.append((sequence, to, message))
 
@@ -91,7 +91,7 @@ class Durability:
                 if gate > sequence:
                     kept.append((gate, to, message))
                 elif not isinstance(message, AppendEntriesReply) or message.term == current_term:
-                    self._ready.append((to, message))
+                    self.ready.append((to, message))
                 # else: 1. append of term 2 from A  2. vote for B in term 3  3. the append is durable, A leads on in
                 # term 2. Its acknowledgement now could commit for A what B, elected with our vote, does not have.
             self._gated = kept
@@ -99,12 +99,12 @@ class Durability:
 
     def take_records(self) -> list[Record]:
         """Records since the last call; the number of the last is `sequence`."""
-        records = self._records
-        self._records = []
+        records = self.records
+        self.records = []
         return records
 
     def take_messages(self) -> list[tuple[int, Message]]:
         """Messages that may leave now."""
-        ready = self._ready
-        self._ready = []
+        ready = self.ready
+        self.ready = []
         return ready
