@@ -3,13 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+FUZZ_STAMP := .venv/fuzz-installed
 WORKERS ?= 2
 SEEDS ?= 1500
 LITE_SEEDS ?= 6000
 RUN_ARGS ?=
 MUTANTS_EVERY ?= 1
+FUZZ_S ?= 60
+FUZZ_ARGS ?=
 
-.PHONY: run test check format sim simall failover mutants conformance bench fuzz compiled slow ci clean
+.PHONY: run test check format sim simall failover mutants conformance bench fuzz properties compiled slow ci clean
 
 run: $(STAMP)  ## a safe single node on loopback; data in ./data
 	$(BIN)/quantum run $(RUN_ARGS)
@@ -50,7 +53,10 @@ conformance: $(STAMP)  ## real clients against a real broker on real sockets
 bench: $(STAMP)  ## the speed table, beside mosquitto; needs a quiet machine, cc and taskset
 	$(BIN)/python -m tests.bench.speed $(BENCH_ARGS)
 
-fuzz: $(STAMP)  ## property tests with many more examples
+fuzz: $(FUZZ_STAMP)  ## coverage-guided, FUZZ_S seconds for all targets; FUZZ_ARGS=--keep lets the corpora grow
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_S) $(FUZZ_ARGS)
+
+properties: $(STAMP)  ## property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --timeout=1800 tests/core
 
 slow: $(STAMP)  ## the tests that `make test` leaves out
@@ -59,7 +65,7 @@ slow: $(STAMP)  ## the tests that `make test` leaves out
 compiled: $(STAMP)  ## the core compiled by mypyc, outside the source tree, and its tests against it
 	bash tests/compiled.sh $(BIN)
 
-ci: check test slow conformance sim mutants compiled  ## what CI runs; if it passes here it passes there
+ci: check test slow conformance fuzz sim mutants compiled  ## what CI runs; if it passes here it passes there
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
@@ -72,5 +78,14 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	else \
 		test -x $(BIN)/python || $(PYTHON) -m venv .venv; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $@
+
+# Atheris is large and of no use to anything else, so it comes only where somebody fuzzes.
+$(FUZZ_STAMP): $(STAMP)
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,fuzz]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,fuzz]'; \
 	fi
 	@touch $@

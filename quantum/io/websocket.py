@@ -89,10 +89,13 @@ class WebSocketLayer:
             text = "no Sec-WebSocket-Protocol of mqtt [MQTT-6.0.0-3]"
             raise self._reject(handshake, RejectConnection(status_code=400), text)
         self._replies += handshake.send(AcceptConnection(subprotocol=subprotocol))
-        self._frames = handshake.connection  # it has what came behind the upgrade
+        self._frames = handshake.connection
         self._handshake = None
         self.is_open = True
         assert self._frames is not None
+        # A client must wait for the answer (RFC 6455 §4.1). What one sends without waiting may come in one piece with
+        # its upgrade, and wsproto leaves that behind in h11.
+        self._frames.receive_data(handshake._h11_connection.trailing_data[0])
         return self._read(self._frames)
 
     def _reject(self, handshake: H11Handshake, rejection: RejectConnection, text: str) -> LayerError:

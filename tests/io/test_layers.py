@@ -219,6 +219,13 @@ def test_packets_split_anyhow_over_frames_are_one_stream(size: int) -> None:
     assert (b"?", b"answer") == (bytes(pong.payload), bytes(message.data))
 
 
+def test_frames_in_one_piece_with_the_upgrade_are_not_lost() -> None:
+    client, layer = WebSocketClient(), WebSocketLayer()
+    frame = b"\x82\x83\x00\x00\x00\x00one"
+    assert b"one" == layer.receive(client.upgrade + frame)
+    assert b"one" == layer.receive(frame)
+
+
 def test_text_frame_is_closed_with_1003_after_what_came_before_it() -> None:
     client, layer = opened()
     frames = client.socket.send(BytesMessage(b"good")) + client.socket.send(TextMessage("bad"))

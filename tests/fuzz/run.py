@@ -1,0 +1,94 @@
+"""Fuzz the targets one after the other, each for its share of the time.
+
+    python -m tests.fuzz.run --seconds 60 [--targets framer,decode] [--keep]
+
+A finding ends the run with its bytes in hex; put them into the target's corpus with the fix. `--keep` adds what reached
+new code to the corpora, as few inputs as libFuzzer's merge leaves.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from hashlib import sha1
+from pathlib import Path
+
+from tests.fuzz.corpus import add_to_corpus, read_corpus
+from tests.fuzz.targets import NAMES, load_target
+
+EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+COVERAGE = re.compile(r"cov: (\d+)")
+KEPT_BYTES_MAX = 256  # of an input that goes into a corpus
+OVERTIME_S = 120  # for start and end of a process
+
+
+def put(folder: Path, inputs: list[bytes]) -> None:
+    """One file an input, as libFuzzer wants it."""
+    for data in inputs:
+        (folder / sha1(data).hexdigest()).write_bytes(data)
+
+
+def fuzz(name: str, seconds: int, found: Path, artifacts: Path) -> tuple[int, str]:
+    """(exit code, what libFuzzer printed)."""
+    put(found, [*read_corpus(name), *load_target(name).SEEDS])
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.one_target",
+        name,
+        f"-max_total_time={seconds}",
+        "-print_final_stats=1",
+    ]
+    command += [f"-artifact_prefix={artifacts}/", "-timeout=20", "-rss_limit_mb=2048", str(found)]
+    done = subprocess.run(command, capture_output=True, timeout=seconds + OVERTIME_S, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+def merged(name: str, found: Path) -> list[bytes]:
+    """The fewest inputs that reach what all of them reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small"
+        small.mkdir()
+        put(small, read_corpus(name))
+        known = {path.name for path in small.iterdir()}
+        command = [sys.executable, "-m", "tests.fuzz.one_target", name, "-merge=1", str(small), str(found)]
+        subprocess.run(command, capture_output=True, timeout=600, check=True)
+        fresh = [path.read_bytes() for path in small.iterdir() if path.name not in known]
+    return [data for data in fresh if len(data) <= KEPT_BYTES_MAX]
+
+
+def main() -> int:
+    """The command; 1 after a finding."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60, help="for all targets together")
+    parser.add_argument("--targets", default=",".join(NAMES))
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args()
+    names = options.targets.split(",")
+    findings = total = 0
+    for name in names:
+        folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
+        found, artifacts = folder / "found", folder / "artifacts"
+        found.mkdir()
+        artifacts.mkdir()
+        code, text = fuzz(name, max(1, options.seconds // len(names)), found, artifacts)
+        executions = int((EXECUTIONS.findall(text) or ["0"])[-1])
+        total += executions
+        coverage = (COVERAGE.findall(text) or ["0"])[-1]
+        print(f"{name:<12} {executions:>12,} executions, coverage {coverage:>5}, exit code {code}", flush=True)
+        if code:
+            findings += 1
+            print("\n".join(line for line in text.splitlines() if not line.startswith(("INFO", "#")))[:6000])
+            for path in sorted(artifacts.iterdir()):
+                print(f"{name}: {path.name} {path.read_bytes().hex()}")
+        elif options.keep:
+            print(f"{name:<12} {add_to_corpus(name, merged(name, found)):>12,} inputs kept", flush=True)
+        shutil.rmtree(folder)
+    print(f"{total:,} executions in all, {findings} targets with findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
