@@ -422,7 +422,7 @@ class Raw:
 
     def read(self) -> Received:
         """The next packet. AssertionError if none comes or the stream ended."""
-        received = self._read()
+        received = self.read_or_end()
         assert received is not None, "the server closed where a packet was expected"
         return received
 
@@ -437,27 +437,27 @@ class Raw:
 
         Of a broker that says why (Quantum) it must come first.
         """
-        received = self._read()
+        received = self.read_or_end()
         if received is None:
             assert self.version < 5 or not self._says_why, "closed without DISCONNECT"
             return
         assert received.type == DISCONNECT, f"expected DISCONNECT or the end, came {received}"
         assert received.code == code or (code is None and received.code >= 0x80), f"expected {code}, came {received}"
-        self._expect_end()
+        self.expect_end()
 
     def expect_refused(self, *codes: int) -> None:
         """End of stream in answer to a CONNECT; a CONNACK with one of these codes may come first.
 
         Without codes none may come: of what is no MQTT nothing is answered. Of a broker that says why it must.
         """
-        received = self._read()
+        received = self.read_or_end()
         if received is None:
             assert not codes or not self._says_why, "closed without CONNACK"
             return
         assert received.type == CONNACK, f"expected CONNACK or the end, came {received}"
         assert received.code in codes, f"expected one of {[hex(code) for code in codes]}, came {received}"
         assert not received.session_present, "Session Present beside an error [MQTT-3.2.2-6]"
-        self._expect_end()
+        self.expect_end()
 
     def expect_silence(self) -> None:
         """Nothing is on its way: PINGRESP is the next packet.
@@ -504,13 +504,14 @@ class Raw:
     def disconnect(self, code: int = 0, properties: Sequence[Property] = ()) -> None:
         """DISCONNECT, and wait for the server to close."""
         self.send(disconnect(self.version, code, properties))
-        self._expect_end()
+        self.expect_end()
 
-    def _expect_end(self) -> None:
-        received = self._read()
+    def expect_end(self) -> None:
+        """The stream ends, without a packet before."""
+        received = self.read_or_end()
         assert received is None, f"expected the end, came {received}"
 
-    def _read(self) -> Received | None:
+    def read_or_end(self) -> Received | None:
         """The next packet, or None at the end of the stream."""
         first = self._take(1, at_end=True)
         if not first:

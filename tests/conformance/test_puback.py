@@ -154,7 +154,7 @@ def test_a_puback_for_nothing_does_no_harm(target: Target, version: int, name: s
 
 def _is_open_after(connection: Raw) -> bool:
     """Whether the next packet is PINGRESP. A server may also take an unknown identifier for a Protocol Error."""
-    received = connection._read()
+    received = connection.read_or_end()
     return received is not None and received.type == raw.PINGRESP
 
 

@@ -301,7 +301,7 @@ def test_each_filter_of_a_packet_has_its_own_retain_handling(target: Target, ver
     unretain(target, *topics)
 
 
-@statement("MQTT-3.3.1-8", "311:MQTT-3.3.1-8")
+@statement("MQTT-3.3.1-9", "311:MQTT-3.3.1-8")
 def test_a_retained_message_comes_with_retain_whatever_the_options_say(target: Target, version: int, name: str) -> None:
     """3.3.1.3: with Retain As Published or without, and to a session that had it already."""
     topic = f"{name}/t"
