@@ -8,6 +8,7 @@ WORKERS ?= 2
 SEEDS ?= 1500
 LITE_SEEDS ?= 6000
 RUN_ARGS ?=
+CONFORMANCE_ARGS ?=
 MUTANTS_EVERY ?= 1
 FUZZ_S ?= 60
 FUZZ_ARGS ?=
@@ -47,8 +48,9 @@ failover: $(STAMP)  ## how long nobody can write after a leader was killed, with
 mutants: $(STAMP)  ## known bugs put in on purpose: the simulator must find every one
 	MUTANTS_EVERY=$(MUTANTS_EVERY) $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/sim/test_mutants.py tests/sim/test_raft_mutants.py
 
-conformance: $(STAMP)  ## real clients against a real broker on real sockets
-	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance
+conformance: $(STAMP)  ## each statement of MQTT and real clients, on real sockets; then what is covered
+	$(BIN)/python -m pytest -n $(WORKERS) tests/conformance $(CONFORMANCE_ARGS)
+	$(BIN)/python -m tests.conformance.manifest
 
 bench: $(STAMP)  ## the speed table, beside mosquitto; needs a quiet machine, cc and taskset
 	$(BIN)/python -m tests.bench.speed $(BENCH_ARGS)

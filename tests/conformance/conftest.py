@@ -14,6 +14,7 @@ import pytest
 
 from tests.conformance.broker_process import BrokerProcess
 from tests.conformance.bystander import Bystander
+from tests.conformance.clients.table import ClientTable
 
 VERSIONS = (3, 4, 5)  # Protocol Levels: MQTT 3.1, 3.1.1, 5.0
 VERSION_NAMES = {3: "3.1", 4: "3.1.1", 5: "5.0"}
@@ -35,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--broker", metavar="HOST:PORT", help="run the tests of statements against this broker")
     group.addoption("--versions", default="3,4,5", help="Protocol Levels that the broker speaks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ClientTable())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -151,4 +156,5 @@ def own_broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A prefix of topics and client ids that no other test has."""
-    return request.node.name.replace("[", "-").replace("]", "").replace("#", "").replace("+", "")
+    text: str = request.node.name
+    return text.replace("[", "-").replace("]", "").replace("#", "").replace("+", "")

@@ -1,0 +1,73 @@
+"""Goal: each normative statement that binds a server is tested, or says why it cannot be; and the page says so truly.
+Method: the manifest is filled from the marks of all tests, and compared with what lies in `fixtures/` and `docs/`."""
+
+import pytest
+
+from tests.conformance.manifest import DUTIES, VERSIONS, Mark, collect_marks, faults, filled, missing, read_rows, texts
+from tests.tidy.sources import ROOT
+
+# May only shrink.
+MISSING: dict[str, list[str]] = {
+    "5.0": (
+        "MQTT-3.1.0-2 MQTT-3.1.2-1 MQTT-3.1.2-2 MQTT-3.1.2-3 MQTT-3.1.2-5 MQTT-3.1.2-6 "
+        "MQTT-3.1.2-7 MQTT-3.1.2-9 MQTT-3.1.2-14 MQTT-3.1.2-15 MQTT-3.1.2-22 MQTT-3.1.2-25 "
+        "MQTT-3.1.2-28 MQTT-3.1.2-29 MQTT-3.1.3-2 MQTT-3.1.3-5 MQTT-3.1.3-6 MQTT-3.1.3-7 "
+        "MQTT-3.1.3-8 MQTT-3.1.3-10 MQTT-3.1.4-2 MQTT-3.1.4-4 MQTT-3.1.4-5 MQTT-3.1.4-6 "
+        "MQTT-3.2.0-1 MQTT-3.2.0-2 MQTT-3.2.2-1 MQTT-3.2.2-2 MQTT-3.2.2-3 MQTT-3.2.2-6 "
+        "MQTT-3.2.2-7 MQTT-3.2.2-8 MQTT-3.2.2-9 MQTT-3.2.2-10 MQTT-3.2.2-12 MQTT-3.2.2-13 "
+        "MQTT-3.2.2-16 MQTT-3.2.2-19 MQTT-3.2.2-20 MQTT-3.2.2-22 MQTT-3.3.4-10 MQTT-3.6.2-2 "
+        "MQTT-3.6.2-3 MQTT-3.7.2-2 MQTT-3.7.2-3 MQTT-3.15.2-1 MQTT-3.15.2-2 MQTT-3.15.2-3 "
+        "MQTT-4.6.0-1 MQTT-4.6.0-2 MQTT-4.6.0-4 MQTT-4.6.0-6 MQTT-4.8.2-4 MQTT-4.8.2-5 "
+        "MQTT-4.8.2-6 MQTT-4.9.0-1 MQTT-4.9.0-3 MQTT-4.12.0-1 MQTT-4.12.0-2 MQTT-4.12.0-4 "
+        "MQTT-4.12.0-5 MQTT-4.12.0-6 MQTT-4.12.1-2 MQTT-6.0.0-1 MQTT-6.0.0-2 MQTT-6.0.0-4 "
+    ).split(),
+    "3.1.1": (
+        "MQTT-3.1.0-2 MQTT-3.1.2-1 MQTT-3.1.2-2 MQTT-3.1.2-3 MQTT-3.1.2-4 MQTT-3.1.2-5 "
+        "MQTT-3.1.2-7 MQTT-3.1.2-9 MQTT-3.1.2-12 MQTT-3.1.2-16 MQTT-3.1.2-17 MQTT-3.1.2-24 "
+        "MQTT-3.1.3-2 MQTT-3.1.3-5 MQTT-3.1.3-6 MQTT-3.1.3-8 MQTT-3.1.3-9 MQTT-3.1.4-1 "
+        "MQTT-3.1.4-3 MQTT-3.1.4-4 MQTT-3.1.4-5 MQTT-3.2.0-1 MQTT-3.2.2-1 MQTT-3.2.2-2 "
+        "MQTT-3.2.2-3 MQTT-3.2.2-4 MQTT-3.2.2-5 MQTT-3.2.2-6 MQTT-3.3.5-2 MQTT-3.8.3-2 "
+        "MQTT-4.1.0-2 MQTT-4.6.0-1 MQTT-4.6.0-2 MQTT-4.6.0-4 MQTT-4.6.0-5 MQTT-4.6.0-6 "
+        "MQTT-4.8.0-2 MQTT-6.0.0-1 MQTT-6.0.0-4 MQTT-7.0.0-1 MQTT-7.0.0-2 "
+    ).split(),
+}
+
+
+@pytest.fixture(scope="module")
+def marks() -> list[Mark]:
+    return collect_marks()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_statement_for_servers_has_a_test_or_a_reason(marks: list[Mark], version: str) -> None:
+    assert MISSING.get(version, []) == missing(filled(version, marks))
+
+
+def test_marks_name_statements_of_a_version_that_the_test_runs_in(marks: list[Mark]) -> None:
+    assert [] == faults(marks)
+
+
+def test_a_mark_with_a_wrong_name_or_version_is_found() -> None:
+    wrong = [Mark("MQTT-9.9.9-9", "t.py::a", None, False), Mark("311:MQTT-3.1.0-2", "t.py::b", 5, False)]
+    assert [
+        "t.py::a names MQTT-9.9.9-9, which is not there",
+        "t.py::b names 311:MQTT-3.1.0-2, and never runs in that version",
+    ] == faults(wrong)
+
+
+def test_a_test_that_is_known_to_fail_covers_nothing() -> None:
+    rows = {row.id: row for row in filled("5.0", [Mark("MQTT-3.1.0-2", "t.py::a", 5, True)])}
+    assert [] == rows["MQTT-3.1.0-2"].tests
+
+
+def test_manifests_and_page_are_what_the_marks_say(marks: list[Mark]) -> None:
+    stale = [path.relative_to(ROOT) for path, text in texts(marks).items() if path.read_text(encoding="utf-8") != text]
+    assert [] == stale, "run python -m tests.conformance.manifest --write"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_reason_stands_only_where_no_test_does(version: str) -> None:
+    rows = read_rows(version)
+    assert [] == [row.id for row in rows if row.tests and row.reason]
+    assert set(DUTIES) == {row.duty for row in rows}
+    assert len(rows) == len({row.id for row in rows})
