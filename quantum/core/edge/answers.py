@@ -217,6 +217,7 @@ class Answers:
         if isinstance(send, SendPubrel):
             connection.out.append(PUBREL_HEAD + U16[send.packet_id])
             return
+        self._fanout.ledger.sent += 1
         message = send.message
         wire = connection.wire
         is_limited = wire.peer_packet_bytes_max != PACKET_BYTES_LIMIT or wire.peer_alias_max != 0

@@ -42,6 +42,7 @@ from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
+from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.events import Event
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import Inbound as Packet
@@ -97,6 +98,7 @@ class Edge:
         "_is_open",
         "_is_opening",
         "_now_ms",
+        "_sys_topics",
         "causes",
         "closes",
         "connections",
@@ -108,7 +110,11 @@ class Edge:
         self._config = config
         self.causes = CauseLedger()
         self.fanout = Fanout(config, routes, self.causes)
-        self._inbound = Inbound(config, self.fanout, self.causes)
+        self.connections: dict[int, EdgeConnection] = {}
+        self._sys_topics: SysTopics | None = None
+        if config.sys_interval_s:
+            self._sys_topics = SysTopics(config, self.fanout, routes, self.connections)
+        self._inbound = Inbound(config, self.fanout, self.causes, self._sys_topics)
         self._admission = Admission(config, prng)
         self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
         self._authentication = Authentication(config, prng.stream("nonces"))
@@ -117,7 +123,6 @@ class Edge:
         self._is_open = False  # the log knows this incarnation of the edge
         self._is_opening = False  # the next effects are those of the entry that opened it
         self._now_ms = 0
-        self.connections: dict[int, EdgeConnection] = {}
         self.writes: list[tuple[int, bytes]] = []
         self.closes: list[int] = []
 
@@ -133,6 +138,8 @@ class Edge:
             connection = self.connections.get(conn_id)
             if connection is not None and connection.state != CLOSED:
                 self._on_silence(connection)
+        if self._sys_topics is not None:
+            self._sys_topics.on_clock(now_ms)
 
     def on_accepted(self, conn_id: int, listener: str, peer: str, identity: str) -> None:
         """A transport is open."""
@@ -368,7 +375,10 @@ class Edge:
 
     def next_deadline_ms(self) -> int:
         """When a connection must be looked at, 0 for never."""
-        return self._deadlines.next_ms()
+        next_ms = self._deadlines.next_ms()
+        if self._sys_topics is not None and not 0 < next_ms < self._sys_topics.next_ms():
+            next_ms = self._sys_topics.next_ms()
+        return next_ms
 
     # -- private --------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,10 @@ class RouteReader(Protocol):
         """Whether the client's session is in the shared group."""
         ...
 
+    def counts(self) -> dict[str, int]:
+        """How much of everything there is."""
+        ...
+
 
 @final
 @dataclass(slots=True, eq=False)
@@ -152,6 +156,26 @@ class Fanout:
             self._deliver_shared(message)
         if self.relay.has_peers:
             self.relay.add_message(message)
+
+    def has_receivers(self, topic_name: str) -> bool:
+        """Whether a message of this topic would concern a connection of this node, or a shared group."""
+        route = self._routes.route(topic_name)
+        if not route.receivers and not route.replicated:
+            return route.has_shared
+        return route.has_shared or self._targets_of_route(route).plain_count() > 0
+
+    def deliver_own(self, message: Message) -> None:
+        """Deliver a QoS 0 message of the node itself to the connections of this node."""
+        route = self._routes.route(message.topic_name)
+        self._spread(self._targets_of_route(route), message)
+        if route.has_shared:
+            for pick in self._routes.pick_shared(message.topic_name):
+                if pick.edge == self._config.edge:
+                    self._deliver_pick(message, pick)
+
+    def _targets_of_route(self, route: Route) -> Targets:
+        targets = self._targets.get(route.number)
+        return self._look_up(route) if targets is None else targets
 
     def deliver_relayed(self, relayed: Relayed) -> None:
         """Deliver what a client of another node published to the connections of this one."""

@@ -42,6 +42,7 @@ from quantum.core.edge.pending import (
     Batch,
     Waiter,
 )
+from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PublishRun
 from quantum.core.mqtt.encode import PUBCOMP_HEAD, PUBREC_HEAD, PUBREL_HEAD
@@ -72,12 +73,13 @@ DECIDED_BY_LOG: Final = -1
 class Inbound:
     """The packets a client may send once its session is open."""
 
-    __slots__ = ("_causes", "_config", "_fanout", "batch", "pauses", "resumes")
+    __slots__ = ("_causes", "_config", "_fanout", "_sys_topics", "batch", "pauses", "resumes")
 
-    def __init__(self, config: EdgeConfig, fanout: Fanout, causes: CauseLedger) -> None:
+    def __init__(self, config: EdgeConfig, fanout: Fanout, causes: CauseLedger, sys_topics: SysTopics | None) -> None:
         self._config = config
         self._fanout = fanout
         self._causes = causes
+        self._sys_topics = sys_topics
         self.batch = Batch()
         self.pauses: list[int] = []  # connections not to be read for now
         self.resumes: list[int] = []
@@ -307,6 +309,8 @@ class Inbound:
                     )
                 )
                 reason_codes.append(DECIDED_BY_LOG)
+                if self._sys_topics is not None:
+                    self._sys_topics.on_subscribe(subscription.topic_filter)
             else:
                 self._causes.note(cause, connection.client_id, subscription.topic_filter)
                 reason_codes.append(cause.reason_code)

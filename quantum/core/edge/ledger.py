@@ -13,7 +13,7 @@ from quantum.core.causes import Cause
 class EdgeLedger:
     """created = delivered + open + expired + dropped{cause}, at any time."""
 
-    __slots__ = ("created", "delivered", "dropped", "expired", "open", "received")
+    __slots__ = ("created", "delivered", "dropped", "expired", "open", "received", "sent")
 
     def __init__(self) -> None:
         self.received = 0  # PUBLISH packets from clients, of any QoS
@@ -21,6 +21,7 @@ class EdgeLedger:
         self.delivered = 0
         self.open = 0  # queued or in flight
         self.expired = 0
+        self.sent = 0  # PUBLISH packets for replicated sessions, whose deliveries stand in the partition's ledger
         self.dropped: dict[int, int] = {}  # Cause.number → count
 
     def drop(self, cause: Cause, count: int) -> None:
