@@ -68,10 +68,6 @@ class PahoClient:
         self.raw.on_unsubscribe = lambda _client, _data, mid, _codes, _props: self._unsubscribed.put(mid)
         self.raw.on_disconnect = lambda _client, _data, _flags, code, _props: self._disconnected.put(code.value)
 
-    def will(self, topic_name: str, payload: bytes, qos: int) -> None:
-        """Set the Will Message; before connecting."""
-        self.raw.will_set(topic_name, payload, qos)
-
     def connect(self, port: int) -> Connected:
         """Open the connection and wait for CONNACK."""
         arguments: dict[str, Any] = {}
@@ -116,13 +112,6 @@ class PahoClient:
         code = self._disconnected.get(timeout=WAIT_S)
         self.raw.loop_stop()
         return code
-
-    def cut(self) -> None:
-        """End the socket without DISCONNECT, as a power failure of the client does."""
-        raw_socket = self.raw.socket()
-        assert raw_socket is not None
-        self.raw.loop_stop()
-        raw_socket.close()
 
     def _on_connect(self, _client: object, _data: object, flags: Any, code: Any, _properties: object) -> None:
         self._connected.put(Connected(flags.session_present, code.value))

@@ -38,11 +38,11 @@ def rows(text: str) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls", "ws"])
-@pytest.mark.parametrize("version", ["3", "4", "5"])
+@pytest.mark.parametrize("level", ["3", "4", "5"])
 def test_lines_wait_in_a_session_and_come_in_order(
-    broker: BrokerProcess, certificates: Certificates, name: str, scheme: str, version: str
+    broker: BrokerProcess, certificates: Certificates, name: str, scheme: str, level: str
 ) -> None:
-    there = [*where(broker, certificates, scheme), "--v", version]
+    there = [*where(broker, certificates, scheme), "--v", level]
     session = ["subscribe", f"{name}/#", "--client-id", f"{name}-s", "--no-clean", "-q", "2", *there]
     subscriber = subprocess.Popen([*QUANTUM, *session], stderr=subprocess.PIPE, text=True)
     assert subscriber.stderr is not None

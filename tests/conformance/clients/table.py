@@ -54,8 +54,3 @@ class ClientTable:
         counts = [sum(outcome == word for outcome in self._outcomes.values()) for word in WORDS]
         lines.append(f"{counts[0]} cells ok, {counts[1]} failed, {counts[2]} not run, for the reasons above")
         return lines
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """For `-p`."""
-    config.pluginmanager.register(ClientTable())
