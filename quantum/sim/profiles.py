@@ -71,6 +71,7 @@ class Profile:
     clients: tuple[int, int]
     duration_ms: tuple[int, int]  # of the phase with faults
     dwell_us_max: int = 8_000_000
+    pace: int = 100  # of 100, how long the gaps are between faults and between what a client does
     always: tuple[str, ...] = ()  # classes that every seed has
     never: tuple[str, ...] = ()
     certain: tuple[str, ...] = ()  # of those that every seed has, what strikes at least once, late in the run
@@ -78,7 +79,7 @@ class Profile:
 
 
 PROFILES: Final = {
-    STANDARD: Profile(nodes=(3, 5), clients=(3, 8), duration_ms=(6_000, 20_000)),
+    STANDARD: Profile(nodes=(3, 5), clients=(3, 8), duration_ms=(5_000, 16_000), dwell_us_max=7_000_000, pace=80),
     MQTT: Profile(nodes=(1, 1), clients=(3, 8), duration_ms=(4_000, 14_000)),
     STORAGE: Profile(
         nodes=(3, 5),
@@ -147,7 +148,9 @@ def draw_options(scenario: Scenario) -> RunOptions:
     standing = _draw_standing(root.stream("standing"), scenario, node_count)
     workload = draw_workload(root.stream("workload"), False)
     workload.client_count = client_count if scenario.client_count is None else scenario.client_count
+    workload.think_us_max = workload.think_us_max * profile.pace // 100
     faults = draw_nemesis(root.stream("nemesis"), node_count, profile.dwell_us_max)
+    faults.gap_us_max = faults.gap_us_max * profile.pace // 100
     known = [name for name in nemesis.CLASSES if name in faults.classes or name in profile.always]
     known = [name for name in known if name not in profile.never and node_count >= nemesis.nodes_min(name)]
     faults.classes = [name for name in known if name != nemesis.ROLL_BACK or not profile.is_strict]
