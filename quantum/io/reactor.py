@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, final
 
+from quantum.core.edge.users import UserFile
 from quantum.core.events import Event
 from quantum.core.node.inputs import Accepted, AdminRequest, Inputs
 from quantum.core.node.outputs import AdminReply, Outputs
@@ -166,6 +167,11 @@ class Reactor:
 
     def on_stop_wanted(self) -> None:
         self.inputs.stopping = True
+        self.schedule()
+
+    def on_users(self, file: UserFile) -> None:
+        """The users file was read again."""
+        self.inputs.users = file
         self.schedule()
 
     def ask(

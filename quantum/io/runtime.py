@@ -147,8 +147,8 @@ class _Process:
         ended = loop.create_task(reactor.wait_ended())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reactor.on_stop_wanted)
+        loop.add_signal_handler(signal.SIGHUP, self._reload, reactor)
         if self._contexts is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
             self._watch_certificates(loop)
         try:
             if config.text("http.bind"):
@@ -216,10 +216,22 @@ class _Process:
 
     def _look_at_certificates(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._contexts is not None and self._contexts.is_stale():
-            self._reload()
+            self._reload_certificates()
         self._watch_certificates(loop)
 
-    def _reload(self) -> None:
+    def _reload(self, reactor: Reactor) -> None:
+        """SIGHUP: look at everything again that may change while the node runs."""
+        if self._contexts is not None:
+            self._reload_certificates()
+        if self._users is not None:
+            try:
+                reactor.on_users(read_users(self._config.text("auth.users_file")))
+            except UsersRefused as error:
+                self._log.write([Event("users_refused", 40, None, {"detail": str(error)})])
+            else:
+                self._log.write([Event("users_reloaded", 20)])
+
+    def _reload_certificates(self) -> None:
         """New handshakes use the new certificates; those that cannot be used change nothing."""
         assert self._contexts is not None
         try:

@@ -9,7 +9,6 @@ from typing import Final, final
 
 from quantum.core.broker.effects import Effects
 from quantum.core.causes import (
-    AUTHENTICATION_FAILED,
     BAD_USER_NAME_OR_PASSWORD,
     CLIENT_DISCONNECTED,
     CONNECT_TIMEOUT,
@@ -17,18 +16,10 @@ from quantum.core.causes import (
     CONNECTIONS_MAX,
     EDGE_CLOSED,
     KEEP_ALIVE_TIMEOUT,
-    MALFORMED_PACKET,
-    PACKET_TOO_LARGE,
-    PROTOCOL_ERROR,
-    RECEIVE_MAXIMUM_EXCEEDED,
     SESSION_ENDED,
     SESSION_TAKEN_OVER,
     SHUTTING_DOWN,
     SLOW_READER,
-    TOPIC_ALIAS_INVALID,
-    TOPIC_FILTER_INVALID,
-    TOPIC_NAME_INVALID,
-    UNSUPPORTED_PROTOCOL_VERSION,
     USE_ANOTHER_SERVER,
     Cause,
 )
@@ -38,18 +29,19 @@ from quantum.core.edge.authentication import Authentication
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import AUTHENTICATING, CLOSED, CONNECTING, OPEN, OPENING, EdgeConnection
 from quantum.core.edge.fanout import PUMP_BYTES, Fanout, RouteReader
+from quantum.core.edge.farewells import cause_of, farewell
 from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
 from quantum.core.edge.sys_topics import SysTopics
+from quantum.core.edge.users import UserFile
 from quantum.core.events import Event
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import Inbound as Packet
 from quantum.core.mqtt.connection import PublishRun, ServerConnection
 from quantum.core.mqtt.errors import MqttError, ProtocolError
 from quantum.core.mqtt.packets import (
-    DISCONNECT,
     Auth,
     Connect,
     Disconnect,
@@ -62,25 +54,12 @@ from quantum.core.mqtt.packets import (
     Subscribe,
     Unsubscribe,
 )
-from quantum.core.mqtt.properties import REASON_STRING, SERVER_REFERENCE, SESSION_EXPIRY_INTERVAL, Properties
-from quantum.core.mqtt.reason_codes import may_carry
+from quantum.core.mqtt.properties import REASON_STRING, SESSION_EXPIRY_INTERVAL
 from quantum.core.prng import Prng
 
 PINGRESP_BYTES: Final = b"\xd0\x00"
 HELD_BYTES_MAX: Final = 65_536  # kept from a client whose CONNECT is not answered, before it is paused
 CONNECTIONS_MARGIN: Final = 128  # connections above the maximum that are still told why they are refused
-
-# The cause of a broken rule, by the reason code it is answered with.
-_CAUSE_OF: Final[dict[int, Cause]] = {
-    0x81: MALFORMED_PACKET,
-    0x84: UNSUPPORTED_PROTOCOL_VERSION,
-    0x87: AUTHENTICATION_FAILED,
-    0x8F: TOPIC_FILTER_INVALID,
-    0x90: TOPIC_NAME_INVALID,
-    0x93: RECEIVE_MAXIMUM_EXCEEDED,
-    0x94: TOPIC_ALIAS_INVALID,
-    0x95: PACKET_TOO_LARGE,
-}
 
 
 @final
@@ -190,6 +169,11 @@ class Edge:
         if connection is not None:
             connection.is_blocked = False
             self.fanout.mark(connection)
+
+    def on_users(self, file: UserFile) -> None:
+        """The users file was read again. Connections that stand are not touched."""
+        assert self._config.users is not None
+        self._config.users.replace(file)
 
     def on_peers(self, live_count: int) -> None:
         """How many other nodes live: what is published at QoS 0 is for their connections too."""
@@ -514,7 +498,7 @@ class Edge:
 
     def _on_broken(self, connection: EdgeConnection, error: MqttError) -> None:
         """The peer broke the protocol: answer as its version has it, and close. [MQTT-4.13.1-1]"""
-        cause = _CAUSE_OF.get(error.reason_code, PROTOCOL_ERROR)
+        cause = cause_of(error.reason_code)
         self.causes.note(cause, connection.client_id, str(error))
         connection.end_cause = cause
         wire = connection.wire
@@ -554,11 +538,7 @@ class Edge:
     def _say_farewell(self, connection: EdgeConnection, cause: Cause, detail: str) -> None:
         if connection.state != OPEN or not connection.wire.is_v5:
             return
-        code = cause.reason_code if may_carry(DISCONNECT, cause.reason_code) else 0x80
-        properties: Properties = {REASON_STRING: f"{cause.id}: {detail}"}
-        if cause is USE_ANOTHER_SERVER:
-            properties[SERVER_REFERENCE] = self._config.server_reference
-        connection.wire.send(Disconnect(code, properties))
+        connection.wire.send(farewell(cause, detail, self._config.server_reference))
         self.fanout.mark(connection)
 
     def _leave(self, connection: EdgeConnection, cause: Cause, expiry_s: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from quantum.core.edge.users import UserFile
 from quantum.core.wal.requests import DiskDone
 
 TCP: Final = "tcp"
@@ -55,6 +56,7 @@ class Inputs:
     admin: list[AdminRequest] = field(default_factory=list)
     peer_frames: list[bytes] = field(default_factory=list)  # from other nodes; who sent it stands inside
     stopping: bool = False  # the process was asked to end
+    users: UserFile | None = None  # the users file was read again
 
     def clear(self) -> None:
         """Empty all lists, keeping the clocks."""
@@ -67,3 +69,4 @@ class Inputs:
         self.admin = []
         self.peer_frames = []
         self.stopping = False
+        self.users = None

@@ -199,6 +199,8 @@ class Node:
 
     def _on_connections(self, inputs: Inputs) -> None:
         edge = self._edge
+        if inputs.users is not None:
+            edge.on_users(inputs.users)
         for accepted in inputs.accepted:
             edge.on_accepted(accepted.conn_id, accepted.listener, accepted.peer, accepted.certificate_name)
         for conn_id in inputs.blocked:

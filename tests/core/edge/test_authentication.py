@@ -325,3 +325,16 @@ def test_password_of_a_client_that_left_is_not_checked() -> None:
         door.inputs.closed.append((conn_id, "reset"))
     door.run()
     assert BAD_USER_NAME_OR_PASSWORD.number not in door.node.edge.causes.counts
+
+
+def test_users_file_that_was_read_again_holds_for_who_comes_next() -> None:
+    door = make_door()
+    stands = opened(door)
+    door.inputs.users = UserFile(4096, bytes(32), {"ann": derive_keys(b"new", b"salt", 4096)})
+    door.run()
+    codes = []
+    for username, password in (("ann", b"ann's"), ("ann", b"new"), ("bob", b"bob's")):
+        codes += codes_of(door.take(try_login(door, login(V5, username, password))))
+    assert [0x86, 0, 0x86] == codes
+    door.send_packet(stands, Pingreq())
+    assert [Pingresp()] == door.take(stands)
