@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from quantum.io.config import KEYS, ConfigError, load_config, reference_toml
+from quantum.core.broker.commands import LEAST_INFLIGHT, ROUND_ROBIN
+from quantum.core.edge.users import UserFile
+from quantum.core.node.storage import Identity
+from quantum.io.config import KEYS, ConfigError, load_config, reference_toml, to_node_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
         ("[listeners]\nurls = []\n", ["listeners.urls is []", "allowed a list of texts"]),
         ("[paths]\ndata_dir = 1\n", ["paths.data_dir is 1", "allowed a text"]),
         ("[durability]\nsnapshot_log_bytes = 65536\n", ["durability.snapshot_log_bytes is 65536", "67108864"]),
+        ('[mqtt]\nshared_strategy = "random"\n', ["allowed round_robin, hash_topic, least_inflight"]),
+        ("[mqtt]\nserver_moved = true\n", ["mqtt.server_moved is True", "with mqtt.server_reference only"]),
+        (f'[mqtt]\nserver_reference = "{"x" * 1025}"\n', ["mqtt.server_reference has 1025 bytes, allowed 1024"]),
+        (f'[mqtt]\nresponse_information = "{"x" * 1025}"\n', ["has 1025 bytes, allowed 1024"]),
         ("[mqtt\n", ["not TOML"]),
     ],
 )
@@ -69,3 +76,22 @@ def test_reference_profile_is_generated_and_loads_to_the_defaults() -> None:
     file = ROOT / "config" / "quantum.toml"
     assert reference_toml() == file.read_text(encoding="utf-8")
     assert {key.name: key.default for key in KEYS} == load_config(str(file), {}, [], {}).values
+
+
+def test_node_is_told_of_users_strategy_and_topics_of_its_own() -> None:
+    settings = ["mqtt.shared_strategy=least_inflight", "mqtt.server_reference=a:1", "mqtt.sys_interval_s=0"]
+    settings += ["mqtt.server_moved=true", "mqtt.response_information=r/{client_id}"]
+    file = UserFile(4096, bytes(32), {})
+    told = to_node_config(load_config(None, {}, settings, {}), Identity("c", "n"), file)
+    assert LEAST_INFLIGHT == told.policy.shared_strategy
+    assert ("a:1", True, "r/{client_id}", 0) == (
+        told.edge.server_reference,
+        told.edge.is_moved,
+        told.edge.response_information,
+        told.edge.sys_interval_s,
+    )
+    assert told.edge.users is not None
+    assert ["SCRAM-SHA-256"] == list(told.edge.mechanisms)
+    untold = to_node_config(load_config(None, {}, [], {}), Identity("c", "n"))
+    assert ROUND_ROBIN == untold.policy.shared_strategy
+    assert (None, {}, 10) == (untold.edge.users, untold.edge.mechanisms, untold.edge.sys_interval_s)

@@ -64,7 +64,7 @@ class Authentication:
         elif packet.reason_code != CONTINUE_AUTHENTICATION:
             raise ProtocolError(f"AUTH with reason 0x{packet.reason_code:02x}, allowed 0x18, 0x19", "MQTT-3.15.2-1")
         elif connection.exchange is None:
-            raise ProtocolError("AUTH continues an exchange that was not begun", "MQTT-4.12.1-1")
+            raise ProtocolError("AUTH continues an exchange that was not begun", "§4.12.1")
         identity = connection.identity
         answer = self._step(connection, method, packet.properties)
         if isinstance(answer, Auth):
@@ -88,7 +88,7 @@ class Authentication:
     def _check_method(self, connection: EdgeConnection, packet: Auth) -> str:
         method = self._methods.get(connection.conn_id)
         if method is None:
-            raise ProtocolError("AUTH without Authentication Method on CONNECT", "MQTT-4.12.0-6")
+            raise ProtocolError("AUTH without Authentication Method on CONNECT", "MQTT-4.12.0-7")
         if packet.properties.get(AUTHENTICATION_METHOD) != method:
             raise ProtocolError("AUTH with another Authentication Method than CONNECT", "MQTT-4.12.0-5")
         return method

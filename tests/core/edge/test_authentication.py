@@ -223,7 +223,7 @@ def test_success_is_the_servers_to_say_within_an_exchange_too() -> None:
 
 
 def test_auth_without_method_on_connect_is_a_protocol_error() -> None:
-    """[MQTT-4.12.0-6]"""
+    """[MQTT-4.12.0-7]"""
     door = make_door(allow_anonymous=True)
     conn_id, _ = door.connected("x")
     door.send_packet(conn_id, Auth(0x19, with_method(b"")))
