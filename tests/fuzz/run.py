@@ -3,7 +3,7 @@
     python -m tests.fuzz.run --seconds 60 [--targets framer,decode] [--keep]
 
 A finding ends the run with its bytes in hex; put them into the target's corpus with the fix. `--keep` adds what reached
-new code to the corpora, as few inputs as libFuzzer's merge leaves.
+new code to the corpora, as few and as short inputs as do.
 """
 
 import argparse
@@ -12,16 +12,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import quantum
 from tests.fuzz.corpus import add_to_corpus, read_corpus
 from tests.fuzz.targets import NAMES, load_target
 
 EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 COVERAGE = re.compile(r"cov: (\d+)")
+PRODUCT = str(Path(quantum.__file__).parent)
 KEPT_BYTES_MAX = 256  # of an input that goes into a corpus
 OVERTIME_S = 120  # for start and end of a process
+Step = tuple[str, int, int]  # file, line before, line
+TraceFunction = Callable[[FrameType, str, object], Any]
 
 
 def put(folder: Path, inputs: list[bytes]) -> None:
@@ -47,16 +54,44 @@ def fuzz(name: str, seconds: int, found: Path, artifacts: Path) -> tuple[int, st
 
 
 def merged(name: str, found: Path) -> list[bytes]:
-    """The fewest inputs that reach what all of them reach."""
-    with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "small"
-        small.mkdir()
-        put(small, read_corpus(name))
-        known = {path.name for path in small.iterdir()}
-        command = [sys.executable, "-m", "tests.fuzz.one_target", name, "-merge=1", str(small), str(found)]
-        subprocess.run(command, capture_output=True, timeout=600, check=True)
-        fresh = [path.read_bytes() for path in small.iterdir() if path.name not in known]
-    return [data for data in fresh if len(data) <= KEPT_BYTES_MAX]
+    """Few of the inputs that were found, short ones first, that reach what the corpus and the seeds do not."""
+    reached: set[Step] = set()
+    for data in [*load_target(name).SEEDS, *read_corpus(name)]:
+        reached |= steps_of(name, data)
+    kept: list[bytes] = []
+    for data in sorted((path.read_bytes() for path in found.iterdir()), key=len):
+        steps = steps_of(name, data) if len(data) <= KEPT_BYTES_MAX else set()
+        if not steps <= reached:
+            reached |= steps
+            kept.append(data)
+    return kept
+
+
+def steps_of(name: str, data: bytes) -> set[Step]:
+    """From which line to which line of Quantum an input goes."""
+    steps: set[Step] = set()
+
+    def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        file = frame.f_code.co_filename
+        if not file.startswith(PRODUCT):
+            return None
+        last = 0
+
+        def trace_line(frame: FrameType, event: str, argument: object) -> TraceFunction:
+            nonlocal last
+            steps.add((file, last, frame.f_lineno))
+            last = frame.f_lineno
+            return trace_line
+
+        return trace_line
+
+    check = load_target(name).check
+    sys.settrace(trace)
+    try:
+        check(data)
+    finally:
+        sys.settrace(None)
+    return steps
 
 
 def main() -> int:
