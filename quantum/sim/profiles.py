@@ -15,6 +15,7 @@ from quantum.sim.nemesis import NemesisOptions, draw_nemesis
 from quantum.sim.network import NetworkOptions
 from quantum.sim.peer_network import PeerOptions
 from quantum.sim.scenario import BEYOND, MQTT, POWER, SOAK, STANDARD, STORAGE, FaultEvent, Scenario
+from quantum.sim.tempo import draw_tempo
 from quantum.sim.workload import WorkloadOptions, draw_workload
 from quantum.sim.world import WorldOptions
 
@@ -166,6 +167,7 @@ def draw_options(scenario: Scenario) -> RunOptions:
             stay_share=(0, 50, 90)[prng.below(3)],
             is_strict=profile.is_strict,
             has_model=prng.chance(1, 2),
+            tempo=draw_tempo(root.stream("tempo"), duration_ms * 1000),
         ),
         workload=workload,
         nemesis=faults,

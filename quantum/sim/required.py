@@ -52,6 +52,8 @@ _NODES: Final = (
     Case("session taken over at another node", "mqtt.client.takeover-elsewhere", 300),
     Case("torn tail cut", "event.torn_tail_cut", 15),
     Case("damage repaired", "storage.damage.repaired", 100),
+    Case("all clients in a hurry", "load.burst", 80),
+    Case("hardly any traffic", "load.lull", 80),
 )
 _DISKS: Final = (
     Case("leader changed", "cluster.leader.changed", 400),

@@ -42,6 +42,7 @@ from quantum.sim.scheduler import (
     Scheduler,
 )
 from quantum.sim.scribe import CLUSTER, Scribe
+from quantum.sim.tempo import BURST, USUAL, Tempo
 from quantum.sim.trace import Trace
 from quantum.sim.witness import Ledger
 from quantum.sim.workload import Behaviour
@@ -72,6 +73,7 @@ class WorldOptions:
     stay_share: int = 50  # of 100 reconnects, how many go to the node before
     is_strict: bool = True  # damage stays within what the cluster survives
     has_model: bool = True  # the reference model follows the log
+    tempo: Tempo = field(default_factory=lambda: Tempo([]))
 
 
 @final
@@ -521,4 +523,10 @@ class World:
                 key, f"DISCONNECT with reason code 0 arrived at {at_us // 1000} ms and the node ran on"
             )
         self.trace.record(now_us, trace.CLIENT_ACTION, number, client.state, b"")
-        self.scheduler.push(now_us + behaviour.think_us(), CLIENT_DUE, number)
+        self.scheduler.push(now_us + self._think_us(behaviour, now_us), CLIENT_DUE, number)
+
+    def _think_us(self, behaviour: Behaviour, now_us: int) -> int:
+        share = self.options.tempo.at(now_us)
+        if share != USUAL:
+            self.marks.sometimes("load.burst" if share == BURST else "load.lull")
+        return behaviour.think_us() * share // USUAL
