@@ -1,6 +1,9 @@
 """Goal: the `$SYS` topics tell the truth, to those who ask for them by name and to nobody else. Method: packets through
 the node's door, with the clock moved by hand."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from quantum.core.causes import TOPIC_NAME_INVALID
@@ -144,3 +147,9 @@ def test_nobody_subscribes_and_nothing_is_created() -> None:
     door.pass_time(60_000)
     assert 0 == door.node.edge.fanout.ledger.created
     assert door.out.deadline_ms > door.inputs.now_ms
+
+
+def test_every_topic_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "clients.md").read_text(encoding="utf-8")
+    table = page[page.index("below `$SYS/broker/`") :]
+    assert sorted(TOPICS) == sorted(re.findall(r"`([a-z_ ]+(?:/[a-z]+)*)`", table[: table.rindex("|")]))
