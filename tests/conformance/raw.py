@@ -459,6 +459,21 @@ class Raw:
         assert not received.session_present, "Session Present beside an error [MQTT-3.2.2-6]"
         self.expect_end()
 
+    def rest(self) -> bytes:
+        """All bytes up to the end of the stream, undecoded."""
+        out = self._buffer
+        self._buffer = b""
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                raise AssertionError(f"the stream did not end within {TIMEOUT_S} s") from None
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return out
+            out += data
+
     def expect_silence(self) -> None:
         """Nothing is on its way: PINGRESP is the next packet.
 

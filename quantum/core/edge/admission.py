@@ -40,7 +40,7 @@ from quantum.core.mqtt.properties import (
     WILDCARD_SUBSCRIPTION_AVAILABLE,
     Properties,
 )
-from quantum.core.mqtt.reason_codes import return_code_of
+from quantum.core.mqtt.reason_codes import RETURN_NONE, return_code_of
 from quantum.core.mqtt.wire import STRING_BYTES_MAX
 from quantum.core.prng import Prng
 
@@ -165,8 +165,10 @@ def refuse(connection: EdgeConnection, cause: Cause, detail: str, server_referen
         if cause is USE_ANOTHER_SERVER or cause is SERVER_MOVED:
             properties[SERVER_REFERENCE] = server_reference  # 3.2.2.3.16
         wire.send(Connack(False, cause.reason_code, properties))
-    else:
-        wire.send(Connack(False, return_code_of(cause.reason_code)))
+        return
+    code = return_code_of(cause.reason_code)
+    if code != RETURN_NONE:
+        wire.send(Connack(False, code))  # v3.1.1 [MQTT-3.2.2-5] [MQTT-3.2.2-6]
 
 
 def name_refusal(topic_name: str, levels_max: int) -> Cause | None:

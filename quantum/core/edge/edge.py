@@ -11,6 +11,7 @@ from quantum.core.broker.effects import Effects
 from quantum.core.causes import (
     BAD_USER_NAME_OR_PASSWORD,
     CLIENT_DISCONNECTED,
+    CLIENT_PACKET_TOO_LARGE,
     CONNECT_TIMEOUT,
     CONNECTION_LOST,
     CONNECTIONS_MAX,
@@ -463,9 +464,12 @@ class Edge:
                 self._refuse(connection, cause, cause.text)
 
     def _open(self, connection: EdgeConnection, packet: Connect) -> None:
+        command = self._admission.open_command(connection, packet)
+        if not connection.wire.may_send(self._admission.accept(connection, packet, False)):
+            self._refuse(connection, CLIENT_PACKET_TOO_LARGE, "CONNACK is larger than the client's Maximum Packet Size")
+            return
         connection.state = OPENING
         connection.is_reading_held = True
-        command = self._admission.open_command(connection, packet)
         self._inbound.batch.add(command, Waiter(connection, OPEN_SESSION, 0))
 
     def _on_disconnect(self, connection: EdgeConnection, packet: Disconnect) -> None:

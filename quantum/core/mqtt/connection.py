@@ -41,11 +41,13 @@ from quantum.core.mqtt.properties import (
     TOPIC_ALIAS_MAXIMUM,
     USER_PROPERTY,
     Properties,
+    decode_properties,
 )
 from quantum.core.mqtt.topics import check_topic_name
 
 TOPICS_CACHED_MAX: Final = 64  # topic names a connection keeps as checked strings
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535  # 3.1.2.11.3
+_CONNECT_V5_PROPERTIES: Final = 10  # where its properties begin: behind flags and Keep Alive
 _CONNECT_V5: Final = b"\x00\x04MQTT\x05"  # 3.1.2.1, 3.1.2.2: how the body of a CONNECT of 5.0 begins
 PACKET_BYTES_LIMIT: Final = 268_435_460  # 2.1.4: four bytes of Remaining Length, and the fixed header
 
@@ -260,7 +262,12 @@ class ServerConnection:
         if not self.version:
             # A CONNECT of 5.0 that cannot be read any further is still answered in 5.0. [MQTT-3.1.4-1]
             self.is_v5 = body.startswith(_CONNECT_V5)
-        packet = decode_packet(self.version, first, body)
+        try:
+            packet = decode_packet(self.version, first, body)
+        except MqttError:
+            if self.is_v5 and not self.version:
+                self._on_broken_connect(body)
+            raise
         if packet.__class__ is Publish:
             assert isinstance(packet, Publish)
             self._resolve_alias(packet)
@@ -287,7 +294,17 @@ class ServerConnection:
         if self.version < V5:
             return
         self.is_v5 = True
-        properties = packet.properties
+        self._on_properties(packet.properties)
+
+    def _on_broken_connect(self, body: bytes) -> None:
+        """What a CONNECT says of packets to its client holds for the refusal too. [MQTT-3.2.2-19]"""
+        try:
+            properties, _ = decode_properties(body, _CONNECT_V5_PROPERTIES, CONNECT)
+        except MqttError:
+            return
+        self._on_properties(properties)
+
+    def _on_properties(self, properties: Properties) -> None:
         self.peer_receive_maximum = _int_of(properties, RECEIVE_MAXIMUM, RECEIVE_MAXIMUM_DEFAULT)
         self.peer_packet_bytes_max = _int_of(properties, MAXIMUM_PACKET_SIZE, PACKET_BYTES_LIMIT)
         self.peer_alias_max = _int_of(properties, TOPIC_ALIAS_MAXIMUM, 0)
@@ -326,10 +343,14 @@ class ServerConnection:
             if len(data) > self.peer_packet_bytes_max or not asked:
                 packet.properties.pop(REASON_STRING, None)
                 packet.properties.pop(USER_PROPERTY, None)
-                data = encode_packet(self.version, packet)
+                data = encode_packet(V5, packet)
                 if len(data) > self.peer_packet_bytes_max:
                     return  # [MQTT-3.1.2-24]
         self.out.append(data)
+
+    def may_send(self, packet: Packet) -> bool:
+        """Whether a packet is as small as the client takes them. [MQTT-3.1.2-24]"""
+        return not self.is_v5 or len(encode_packet(V5, packet)) <= self.peer_packet_bytes_max
 
     def refuse_connect(self, error: MqttError) -> None:
         """Answer a CONNECT that could not be read. [MQTT-3.1.4-1] [MQTT-3.1.2-2]

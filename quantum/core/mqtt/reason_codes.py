@@ -67,6 +67,7 @@ RETURN_SERVER_UNAVAILABLE: Final = 3
 RETURN_BAD_USER_NAME_OR_PASSWORD: Final = 4
 RETURN_NOT_AUTHORIZED: Final = 5
 RETURN_CODE_MAX: Final = 5
+RETURN_NONE: Final = -1  # the connection is closed without CONNACK
 
 SUBACK_FAILURE: Final = 0x80  # v3.1.1 [MQTT-3.9.3-2]: the one way to refuse a subscription
 
@@ -131,6 +132,13 @@ _RETURN_CODES: Final[dict[int, int]] = {
     NOT_AUTHORIZED: RETURN_NOT_AUTHORIZED,
     BANNED: RETURN_NOT_AUTHORIZED,
     BAD_AUTHENTICATION_METHOD: RETURN_NOT_AUTHORIZED,
+    SERVER_UNAVAILABLE: RETURN_SERVER_UNAVAILABLE,
+    SERVER_BUSY: RETURN_SERVER_UNAVAILABLE,
+    SERVER_SHUTTING_DOWN: RETURN_SERVER_UNAVAILABLE,
+    QUOTA_EXCEEDED: RETURN_SERVER_UNAVAILABLE,
+    USE_ANOTHER_SERVER: RETURN_SERVER_UNAVAILABLE,
+    SERVER_MOVED: RETURN_SERVER_UNAVAILABLE,
+    CONNECTION_RATE_EXCEEDED: RETURN_SERVER_UNAVAILABLE,
 }
 
 
@@ -150,8 +158,8 @@ def may_carry(packet_type: int, code: int) -> bool:
 
 
 def return_code_of(reason_code: int) -> int:
-    """The 3.x Connect Return code that says most of what a Reason Code says; "server unavailable" for what has none."""
-    return _RETURN_CODES.get(reason_code, RETURN_SERVER_UNAVAILABLE)
+    """The 3.x Connect Return code that says what a Reason Code says, or RETURN_NONE. v3.1.1 [MQTT-3.2.2-6]"""
+    return _RETURN_CODES.get(reason_code, RETURN_NONE)
 
 
 def return_name(return_code: int) -> str:

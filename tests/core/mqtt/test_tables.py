@@ -77,7 +77,7 @@ def test_every_property_and_code_has_a_name() -> None:
 
 @pytest.mark.parametrize(
     ("reason_code", "return_code"),
-    [(0, 0), (0x84, 1), (0x85, 2), (0x88, 3), (0x97, 3), (0x86, 4), (0x87, 5), (0x8C, 5)],
+    [(0, 0), (0x84, 1), (0x85, 2), (0x88, 3), (0x97, 3), (0x86, 4), (0x87, 5), (0x8C, 5), (0x90, -1), (0x9B, -1)],
 )
 def test_reason_codes_become_return_codes(reason_code: int, return_code: int) -> None:
     assert return_code == return_code_of(reason_code)
