@@ -120,7 +120,7 @@ def _result(result: Result) -> ModelResult:
     if isinstance(result, SessionOpened):
         return ("opened", result.session_present, result.session_epoch, result.conn_epoch, result.is_ephemeral)
     if isinstance(result, Subscribed):
-        owed = [(r.message.topic_name, r.message.payload, r.qos, r.subscription_ids) for r in result.retained]
+        owed = [(r.message.topic_name, r.message.payload, r.qos, r.subscription_ids) for r in result.deliveries()]
         return ("subscribed", result.reason_codes, owed)
     return ("unsubscribed", result.reason_codes)
 

@@ -105,6 +105,6 @@ class Admin:
                 "is_paused": connection.is_paused,
                 "publishes_open": connection.publishes_open,
                 "inflight": len(queue.inflight) if queue else 0,
-                "queued": len(queue.waiting) if queue and queue.waiting else 0,
+                "queued": queue.waiting_count if queue else 0,
             }
         return AdminReply(request.number, 200, body)

@@ -9,7 +9,7 @@ connections, and leaves the rest to the other edges. Within one `Effects` the ed
 from dataclasses import dataclass, field
 from typing import final
 
-from quantum.core.broker.message import Message
+from quantum.core.broker.message import Message, RetainedRun
 from quantum.core.causes import Cause
 
 
@@ -125,7 +125,15 @@ class Subscribed:
     """SUBACK may go; then `retained`. A replicated session finds those of QoS 1 and 2 in `sends` instead."""
 
     reason_codes: list[int]
-    retained: list[RetainedDelivery]
+    retained: list[RetainedRun]
+
+    def deliveries(self) -> list[RetainedDelivery]:
+        """All of `retained`, one by one."""
+        return [
+            RetainedDelivery(message, run.qos_of(message), run.subscription_ids)
+            for run in self.retained
+            for message in run.rest()
+        ]
 
 
 @final

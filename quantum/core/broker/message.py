@@ -46,3 +46,42 @@ class Message:
         self.number = 0
         self.deadline_ms = 0
         self.encoded = None
+
+
+@final
+class RetainedRun:
+    """Retained messages that one new subscription is owed, in the order they are to be sent. 3.3.1.3
+
+    A filter may match a hundred thousand of them. Which ones is fixed when the client subscribes, and that is all that is
+    done for all at once, so that nobody else waits; a copy is made of each when its turn comes.
+    """
+
+    __slots__ = ("_at", "_messages", "qos_max", "subscription_ids")
+
+    def __init__(self, messages: list[Message], qos_max: int, subscription_ids: tuple[int, ...]) -> None:
+        assert messages
+        self._at = 0
+        self._messages = messages
+        self.qos_max = qos_max  # granted to the subscription
+        self.subscription_ids = subscription_ids
+
+    def qos_of(self, message: Message) -> int:
+        """With which QoS it is delivered [MQTT-3.8.4-8]."""
+        return message.qos if message.qos < self.qos_max else self.qos_max
+
+    def first(self) -> Message:
+        """The next one to be sent."""
+        return self._messages[self._at]
+
+    def pop(self) -> Message:
+        """Take the next one."""
+        message = self._messages[self._at]
+        self._at += 1
+        return message
+
+    def rest(self) -> list[Message]:
+        """All that are still to be sent."""
+        return self._messages[self._at :]
+
+    def __len__(self) -> int:
+        return len(self._messages) - self._at

@@ -9,7 +9,7 @@ from typing import Final
 from quantum.core.broker.commands import ON_PUBACK, ON_PUBREC, AcknowledgeDelivery, DropDelivery
 from quantum.core.broker.effects import Effects, Refused, Result, SendPublish, SendPubrel
 from quantum.core.broker.inflight import RELEASED
-from quantum.core.broker.message import Message
+from quantum.core.broker.message import Message, RetainedRun
 from quantum.core.broker.partition import Partition
 from quantum.core.broker.queue import Copy, size_of
 from quantum.core.broker.session import Session
@@ -70,6 +70,18 @@ def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -
         return
     accounting.queued += 1
     session.queue.append(copy)
+
+
+def hold_run(partition: Partition, effects: Effects, session: Session, run: RetainedRun, size: int) -> None:
+    """Queue retained messages of QoS 1 and 2 that take `size` bytes, whatever the limits say: the store bounds them."""
+    assert not session.is_ephemeral
+    partition.cutter.before_change(session.bucket)
+    accounting = partition.accounting
+    accounting.held_bytes += size
+    accounting.queued += len(run)
+    session.held_bytes += size
+    session.queue.append_run(run)
+    send_waiting(partition, effects, session)
 
 
 def resend(partition: Partition, effects: Effects, session: Session) -> None:

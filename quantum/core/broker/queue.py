@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import final
 
-from quantum.core.broker.message import Message
+from quantum.core.broker.message import Message, RetainedRun
 
 
 @final
@@ -49,30 +49,58 @@ def size_of(message: Message) -> int:
 class Queue:
     """Copies in the order they are to be sent."""
 
-    __slots__ = ("_copies",)
+    __slots__ = ("_count", "_items")
 
     def __init__(self) -> None:
         # An empty deque takes 600 bytes, and most sessions never wait for anything.
-        self._copies: deque[Copy] | None = None
+        self._items: deque[Copy | RetainedRun] | None = None
+        self._count = 0  # of copies, those of the runs included
 
     def append(self, copy: Copy) -> None:
-        if self._copies is None:
-            self._copies = deque()
-        self._copies.append(copy)
+        if self._items is None:
+            self._items = deque()
+        self._items.append(copy)
+        self._count += 1
+
+    def append_run(self, run: RetainedRun) -> None:
+        """As if a copy of each of its messages were appended; none of them at QoS 0."""
+        if self._items is None:
+            self._items = deque()
+        self._items.append(run)
+        self._count += len(run)
 
     def pop_first(self) -> Copy:
-        copies = self._copies
-        assert copies is not None
-        return copies.popleft()
+        items = self._items
+        assert items is not None
+        self._count -= 1
+        item = items[0]
+        if isinstance(item, RetainedRun):
+            copy = _copy_of(item, item.pop())
+            if not len(item):
+                items.popleft()
+            return copy
+        items.popleft()
+        return item
 
     def take_all(self) -> list[Copy]:
         """Return everything in order, and be empty."""
         taken = self.to_list()
-        self._copies = None
+        self._items = None
+        self._count = 0
         return taken
 
     def to_list(self) -> list[Copy]:
-        return [] if self._copies is None else list(self._copies)
+        copies: list[Copy] = []
+        for item in self._items or ():
+            if isinstance(item, RetainedRun):
+                copies.extend([_copy_of(item, message) for message in item.rest()])
+            else:
+                copies.append(item)
+        return copies
 
     def __len__(self) -> int:
-        return 0 if self._copies is None else len(self._copies)
+        return self._count
+
+
+def _copy_of(run: RetainedRun, message: Message) -> Copy:
+    return Copy(message, run.qos_of(message), True, run.subscription_ids, "")

@@ -6,10 +6,11 @@ Source: MQTT 5.0 §3.8.4, §3.10.4, §3.3.1.3.
 from typing import Final
 
 from quantum.core.broker.commands import SubscribeSession, UnsubscribeSession
-from quantum.core.broker.effects import Effects, Refused, Result, RetainedDelivery, Subscribed, Unsubscribed
-from quantum.core.broker.outgoing import hold
+from quantum.core.broker.effects import Effects, Refused, Result, Subscribed, Unsubscribed
+from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.outgoing import hold_run
 from quantum.core.broker.partition import Partition
-from quantum.core.broker.queue import Copy
+from quantum.core.broker.queue import size_of
 from quantum.core.broker.session import Session
 from quantum.core.broker.subscriptions import SubscriptionRecord
 from quantum.core.causes import STALE_EPOCH, SUBSCRIPTIONS_MAX
@@ -25,7 +26,7 @@ def subscribe(partition: Partition, effects: Effects, command: SubscribeSession)
         return Refused(STALE_EPOCH)
     partition.cutter.before_change(session.bucket)
     reason_codes: list[int] = []
-    retained: list[RetainedDelivery] = []
+    retained: list[RetainedRun] = []
     for subscription in command.subscriptions:
         topic_filter = subscription.topic_filter
         is_new = topic_filter not in session.subscriptions
@@ -77,18 +78,24 @@ def _replay(
     effects: Effects,
     session: Session,
     record: SubscriptionRecord,
-    retained: list[RetainedDelivery],
+    retained: list[RetainedRun],
 ) -> None:
     """One copy of every matching retained message, exempt from the queue's limits: the store bounds them."""
+    messages = partition.retained.matching(record.topic_filter, partition.stamp_ms)
+    if record.no_local:
+        messages = [message for message in messages if message.client_id != session.client_id]  # [MQTT-3.8.3-3]
+    if not messages:
+        return
     accounting = partition.accounting
+    accounting.created += len(messages)
     subscription_ids = (record.subscription_id,) if record.subscription_id else ()
-    for message in partition.retained.matching(record.topic_filter, partition.stamp_ms):
-        if record.no_local and message.client_id == session.client_id:
-            continue  # [MQTT-3.8.3-3]
-        qos = min(message.qos, record.qos)
-        accounting.created += 1
-        if session.is_ephemeral or qos == 0:
-            accounting.delivered += 1
-            retained.append(RetainedDelivery(message, qos, subscription_ids))
-        else:
-            hold(partition, effects, session, Copy(message, qos, True, subscription_ids, ""))
+    kept: list[Message] = []  # by the session; the others are handed to the edge
+    if not session.is_ephemeral and record.qos:
+        kept = [message for message in messages if message.qos]
+        messages = [message for message in messages if not message.qos]
+    if messages:
+        accounting.delivered += len(messages)
+        retained.append(RetainedRun(messages, record.qos, subscription_ids))
+    if kept:
+        size = sum([size_of(message) for message in kept])
+        hold_run(partition, effects, session, RetainedRun(kept, record.qos, subscription_ids), size)

@@ -118,8 +118,8 @@ class Answers:
             decided = iter(result.reason_codes)
             codes = [next(decided) if code == DECIDED_BY_LOG else code for code in waiter.reason_codes]
             self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
-            for owed in result.retained:
-                self._fanout.deliver_retained(connection, owed.message, owed.qos, owed.subscription_ids)
+            for run in result.retained:
+                self._fanout.deliver_retained(connection, run)
         elif then == ACK_UNSUBSCRIBE:
             assert isinstance(result, Unsubscribed)
             connection.wire.send(Unsuback(waiter.packet_id, result.reason_codes if connection.wire.is_v5 else []))

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, final
 
-from quantum.core.broker.message import Message
+from quantum.core.broker.message import Message, RetainedRun
 
 AWAITING_PUBACK: Final = 1
 AWAITING_PUBREC: Final = 2
@@ -40,13 +40,14 @@ class Queued:
 class EphemeralQueue:
     """Messages towards one client: those in flight by Packet Identifier, and those behind them in order."""
 
-    __slots__ = ("_last_packet_id", "inflight", "queued_bytes", "waiting", "window")
+    __slots__ = ("_last_packet_id", "inflight", "queued_bytes", "waiting", "waiting_count", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window  # the client's Receive Maximum
         self.inflight: dict[int, int] = {}  # Packet Identifier → what is awaited
-        self.waiting: deque[Queued] | None = None  # made when it is first needed
-        self.queued_bytes = 0
+        self.waiting: deque[Queued | RetainedRun] | None = None  # made when it is first needed
+        self.waiting_count = 0  # of messages
+        self.queued_bytes = 0  # without those of the runs, which are kept by the retained store anyway
         self._last_packet_id = 0
 
     def admit(self, qos: int) -> int:
@@ -68,14 +69,38 @@ class EphemeralQueue:
         if self.waiting is None:
             self.waiting = deque()
         self.waiting.append(queued)
+        self.waiting_count += 1
         self.queued_bytes += queued.size()
 
-    def pop(self) -> Queued:
-        """Take the first waiting message."""
+    def push_run(self, run: RetainedRun) -> None:
+        """Put retained messages behind all others."""
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append(run)
+        self.waiting_count += len(run)
+
+    def first(self) -> Queued:
+        """The first waiting message."""
         assert self.waiting
-        queued = self.waiting.popleft()
-        self.queued_bytes -= queued.size()
-        return queued
+        item = self.waiting[0]
+        if isinstance(item, RetainedRun):
+            message = item.first()
+            return Queued(message, item.qos_of(message), True, item.subscription_ids)
+        return item
+
+    def drop_first(self) -> None:
+        """The first waiting message waits no more."""
+        waiting = self.waiting
+        assert waiting
+        self.waiting_count -= 1
+        item = waiting[0]
+        if isinstance(item, RetainedRun):
+            item.pop()
+            if not len(item):
+                waiting.popleft()
+        else:
+            waiting.popleft()
+            self.queued_bytes -= item.size()
 
     def is_idle(self) -> bool:
         """Nothing waits, so a message may be sent without overtaking another."""
@@ -108,4 +133,4 @@ class EphemeralQueue:
 
     def size(self) -> int:
         """Messages owed to the client."""
-        return len(self.inflight) + (len(self.waiting) if self.waiting else 0)
+        return len(self.inflight) + self.waiting_count

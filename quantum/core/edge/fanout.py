@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 from quantum.core.broker.effects import Pick, Receiver, Route
-from quantum.core.broker.message import Message
+from quantum.core.broker.message import Message, RetainedRun
 from quantum.core.causes import (
     CLIENT_PACKET_TOO_LARGE,
     MESSAGE_EXPIRED,
@@ -316,14 +316,11 @@ class Fanout:
         retain = message.retain and receiver.retain_as_published  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         self._created(target.connection, message, qos, retain, receiver.subscription_ids)
 
-    def deliver_retained(
-        self, connection: EdgeConnection, message: Message, qos: int, subscription_ids: tuple[int, ...]
-    ) -> None:
-        """Owe a retained message; it is bounded by the retained store, so no queue limit applies."""
-        queue = self._queue_of(connection)
-        self.ledger.created += 1
-        self.ledger.open += 1
-        queue.push(Queued(message, qos, True, subscription_ids))
+    def deliver_retained(self, connection: EdgeConnection, run: RetainedRun) -> None:
+        """Owe retained messages; they are bounded by the retained store, so no queue limit applies."""
+        self.ledger.created += len(run)
+        self.ledger.open += len(run)
+        self._queue_of(connection).push_run(run)
         self.mark(connection)
 
     def _created(
@@ -453,9 +450,9 @@ class Fanout:
         while queue.waiting:
             if budget <= 0:
                 return True
-            queued = queue.waiting[0]
+            queued = queue.first()
             if self._expiry_s(queued.message) == 0:
-                queue.pop()
+                queue.drop_first()
                 self.ledger.open -= 1
                 self.ledger.expired += 1
                 self._causes.count(MESSAGE_EXPIRED, 1)
@@ -465,7 +462,7 @@ class Fanout:
                 packet_id = queue.admit(queued.qos)
                 if not packet_id:
                     return False
-            queue.pop()
+            queue.drop_first()
             if not queued.qos:
                 self.ledger.open -= 1
             budget -= queued.size() + 16

@@ -223,7 +223,7 @@ def image_of(effects: Effects) -> object:
 
 def _subscribed(result: object) -> object:
     codes = result.reason_codes  # type: ignore[attr-defined]
-    retained = result.retained  # type: ignore[attr-defined]
+    retained = result.deliveries()  # type: ignore[attr-defined]
     return (codes, [(_message(item.message), item.qos, item.subscription_ids) for item in retained])
 
 

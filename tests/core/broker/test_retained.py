@@ -27,7 +27,7 @@ def _read(tape: Tape, topic_filter: str, client_id: str = "reader") -> list[tupl
     tape.open(client_id)
     subscribed = tape.subscribe(client_id, Subscription(topic_filter, 2))
     tape.close(client_id)
-    return [(item.message.topic_name, item.message.payload.decode(), item.qos) for item in subscribed.retained]
+    return [(item.message.topic_name, item.message.payload.decode(), item.qos) for item in subscribed.deliveries()]
 
 
 def test_last_retained_message_is_read() -> None:
@@ -68,7 +68,7 @@ def test_retain_handling(handling: int, first: int, again: int, expiry_s: int) -
     tape.open("s", expiry_s=expiry_s)
     for expected in (first, again):
         subscribed = tape.subscribe("s", Subscription("t", 1, retain_handling=handling))
-        assert expected == len(subscribed.retained) + len(tape.effects.sends)
+        assert expected == len(subscribed.deliveries()) + len(tape.effects.sends)
 
 
 def test_replicated_session_gets_retained_messages_through_its_window() -> None:
@@ -78,7 +78,7 @@ def test_replicated_session_gets_retained_messages_through_its_window() -> None:
     tape.publish("p", "t/0", b"zero", qos=0, retain=True)
     tape.open("s", expiry_s=BIG, receive_maximum=2)
     subscribed = tape.subscribe("s", Subscription("t/#", 1), subscription_id=5)
-    assert ["t/0"] == [item.message.topic_name for item in subscribed.retained]
+    assert ["t/0"] == [item.message.topic_name for item in subscribed.deliveries()]
     assert [("s", "t/a", 1, 1, False), ("s", "t/b", 1, 2, False)] == tape.sent()
     tape.state = tape.restored()
     tape.puback("s", 1)
@@ -104,7 +104,7 @@ def test_identifier_and_granted_qos_stand_on_retained_messages() -> None:
     tape = _tape()
     tape.publish("p", "t", qos=2, retain=True)
     tape.open("s")
-    [item] = tape.subscribe("s", Subscription("t", 1), subscription_id=8).retained
+    [item] = tape.subscribe("s", Subscription("t", 1), subscription_id=8).deliveries()
     assert (1, (8,)) == (item.qos, item.subscription_ids)
 
 
@@ -117,8 +117,8 @@ def test_shared_subscription_gets_no_retained_messages() -> None:
 def test_own_retained_message_is_not_returned_to_a_no_local_subscription() -> None:
     tape = _tape()
     tape.publish("p", "t", retain=True)
-    assert [] == tape.subscribe("p", Subscription("t", 1, no_local=True)).retained
-    assert 1 == len(tape.subscribe("p", Subscription("t", 1)).retained)
+    assert [] == tape.subscribe("p", Subscription("t", 1, no_local=True)).deliveries()
+    assert 1 == len(tape.subscribe("p", Subscription("t", 1)).deliveries())
 
 
 def test_refused_filter_gets_no_retained_messages() -> None:
