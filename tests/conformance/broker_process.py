@@ -52,6 +52,11 @@ class BrokerProcess:
         """Stop at once, as a crash does."""
         self._end(signal.SIGKILL)
 
+    def restart(self) -> None:
+        """A crash, and the start behind it."""
+        self.kill()
+        self.start()
+
     def stop(self) -> int:
         """Stop in order; the exit code."""
         return self._end(signal.SIGTERM)

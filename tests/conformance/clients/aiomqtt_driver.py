@@ -17,6 +17,8 @@ VERSIONS = {
     "5.0": aiomqtt.ProtocolVersion.V5,
 }
 
+LEAVES_IT = "aiomqtt leaves connecting again to the application, and says so"
+
 
 class AiomqttClient:
     """One `async with` of aiomqtt, and a task that reads its messages."""
@@ -100,7 +102,8 @@ class AiomqttDriver:
     name = "aiomqtt"
     leaves_with_will: tuple[str, ...] = ()
     lacks: Mapping[tuple[str, str], str] = {
-        ("", "returns by itself"): "aiomqtt leaves connecting again to the application, and says so",
+        ("", "returns by itself"): LEAVES_IT,
+        ("", "publishes on"): LEAVES_IT,
     }
 
     def __init__(self) -> None:

@@ -93,6 +93,7 @@ class MosquittoDriver:
     name = "mosquitto clients"
     leaves_with_will: tuple[str, ...] = ("5.0",)  # a terminated mosquitto_sub asks for its Will
     lacks: Mapping[tuple[str, str], str] = {
+        ("", "publishes on"): "mosquitto_pub ends where it cannot connect",
         ("", "websocket"): "mosquitto_pub and mosquitto_sub 2.0 have no WebSocket transport",
     }
 

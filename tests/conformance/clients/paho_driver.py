@@ -42,6 +42,7 @@ class PahoClient:
         self._inbox = Inbox()
         self._connected: queue.SimpleQueue[tuple[bool, int]] = queue.SimpleQueue()
         self._subscribed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._is_v5 = opening.version == "5.0"
         self._raw = raw = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -61,6 +62,7 @@ class PahoClient:
         raw.on_connect = self._on_connect
         raw.on_message = self._on_message
         raw.on_subscribe = self._on_subscribe
+        raw.on_publish = lambda _client, _data, mid, _code, _properties: self._published.put(mid)
 
     def open(self, topic_filter: str = "", qos: int = 0) -> bool | None:
         arguments: dict[str, Any] = {}
@@ -77,8 +79,9 @@ class PahoClient:
 
     def publish(self, topic_name: str, payload: bytes, qos: int, retain: bool = False) -> None:
         info = self._raw.publish(topic_name, payload, qos, retain)
-        info.wait_for_publish(WAIT_S)
-        assert info.is_published(), f"no acknowledgement for {topic_name}"
+        # `wait_for_publish` raises where there is no connection, though Paho keeps the message and sends it later.
+        while self._published.get(timeout=WAIT_S) != info.mid:
+            pass
 
     def next_message(self) -> Message:
         return self._inbox.next()

@@ -1,5 +1,6 @@
 """What every client does, once a scenario, in words that all clients have."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -176,13 +177,32 @@ def returning(cell: Cell) -> None:
     opening.is_kept = opening.is_returning = True
     subscriber = cell.client(opening)
     subscriber.open(f"{cell.topic}/#", 1)
-    cell.broker.kill()
-    cell.broker.start()
+    cell.broker.restart()
     publisher = cell.client()
     publisher.open()
     for payload in numbers(3):
         publisher.publish(f"{cell.topic}/a", payload, 1)
     assert [*numbers(3)] == take(subscriber, 3)
+
+
+def publishing(cell: Cell) -> None:
+    """The broker is killed and comes back while a client publishes at QoS 2: every message arrives once, in order."""
+    subscriber = cell.opening()
+    subscriber.is_kept = True
+    _leave(cell, subscriber, 2)
+    opening = cell.opening()
+    opening.is_kept = opening.is_returning = True
+    publisher = cell.client(opening)
+    publisher.open()
+    outage = threading.Thread(target=cell.broker.restart)
+    published = 0
+    while published < 10 or outage.is_alive():
+        if published == 5:
+            outage.start()
+        publisher.publish(f"{cell.topic}/a", b"%d" % published, 2)
+        published += 1
+    publisher.publish(f"{cell.topic}/a", b"end", 2)
+    assert [*numbers(published), b"end"] == take(_come_back(cell, subscriber), published + 1)
 
 
 def shared(cell: Cell) -> None:
@@ -226,6 +246,7 @@ SCENARIOS: dict[str, Callable[[Cell], None]] = {
     "resume": resume,
     "broker killed": killed,
     "returns by itself": returning,
+    "publishes on": publishing,
     "shared": shared,
     "1 MB": large,
     "mutual TLS": mutual_tls,
