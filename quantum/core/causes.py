@@ -52,7 +52,9 @@ TOPIC_ALIAS_INVALID: Final = Cause(
     7, "topic_alias_invalid", 0x94, "Topic Alias 0, above mqtt.topic_alias_maximum, or never set on this connection"
 )
 KEEP_ALIVE_TIMEOUT: Final = Cause(8, "keep_alive_timeout", 0x8D, "no packet for one and a half times the Keep Alive")
-CONNECT_TIMEOUT: Final = Cause(9, "connect_timeout", 0x82, "no CONNECT within listeners.connect_timeout_ms")
+CONNECT_TIMEOUT: Final = Cause(
+    9, "connect_timeout", 0x82, "CONNECT and what proves it did not come whole within listeners.connect_timeout_ms"
+)
 BAD_AUTHENTICATION_METHOD: Final = Cause(
     10, "bad_authentication_method", 0x8C, "this authentication method is not offered here"
 )

@@ -486,11 +486,8 @@ class Edge:
 
     def _on_silence(self, connection: EdgeConnection) -> None:
         if connection.state != OPEN:
-            due_ms = connection.last_ms + self._config.connect_timeout_ms
-            if connection.state == OPENING or due_ms > self._now_ms:
-                self._deadlines.add(max(due_ms, self._now_ms + 1000), connection.conn_id)
-            else:
-                self._close(connection, CONNECT_TIMEOUT, f"silent for {self._config.connect_timeout_ms} ms")
+            if connection.state != OPENING:  # Counted from the beginning: bytes that trickle in put nothing off.
+                self._close(connection, CONNECT_TIMEOUT, f"not done within {self._config.connect_timeout_ms} ms")
             return
         if not connection.keep_alive_ms:
             return

@@ -130,6 +130,25 @@ def test_exchange_that_the_client_lets_rest_ends_with_the_connect_timeout() -> N
     assert [conn_id] == door.closed
 
 
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_bytes_that_trickle_in_put_the_connect_timeout_off_for_nobody(is_begun: bool) -> None:
+    door = make_door()
+    conn_id = door.open()
+    door.versions[conn_id] = V5
+    if is_begun:
+        door.send_packet(conn_id, Connect(V5, "x", True, 0, properties=with_method(ScramClient("ann", "").first())))
+        packet: Packet = Auth(0x18, with_method(bytes(100)))
+    else:
+        packet = Connect(V5, "x" * 100, True, 0)
+    data = encode_packet(V5, packet)
+    for at in range(9):
+        door.pass_time(1_111)
+        door.send(conn_id, data[at : at + 1])
+    assert [] == door.closed
+    door.pass_time(1)
+    assert [conn_id] == door.closed
+
+
 @pytest.mark.parametrize(
     "packet",
     [
