@@ -1,6 +1,6 @@
 """Listeners: which URL becomes which chain of transport and layers, and what may be bound at all.
 
-What is not protected by TLS with client certificates is served to this machine only; the refusal names the fix.
+What is not protected by TLS and proof of who clients are is served to this machine only; the refusal names the fix.
 """
 
 import asyncio
@@ -83,8 +83,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(url: ListenerUrl, *, has_own_certificate: bool, has_client_ca: bool) -> None:
-    """Refuse to serve strangers without proof of who they are (FAIL CLOSED). Raises: ListenerError."""
+def check_exposure(url: ListenerUrl, *, has_own_certificate: bool, has_client_ca: bool, has_users: bool) -> None:
+    """Refuse to serve strangers without proof of who they are (FAIL CLOSED): client certificates, or users and nobody
+    else. Raises: ListenerError."""
     if is_loopback(url.host):
         return
     if not url.is_secure:
@@ -93,10 +94,11 @@ def check_exposure(url: ListenerUrl, *, has_own_certificate: bool, has_client_ca
             f"{url.text} would serve other machines without TLS; use {secure}://{address_text(url.host, url.port)} "
             "with tls.cert, tls.key and tls.client_ca, or bind 127.0.0.1"
         )
-    if not has_own_certificate or not has_client_ca:
+    if not has_own_certificate or not (has_client_ca or has_users):
         raise ListenerError(
-            f"{url.text} would serve other machines without client certificates; set tls.cert, tls.key and "
-            "tls.client_ca, or bind 127.0.0.1"
+            f"{url.text} would serve other machines without knowing who they are; set tls.cert, tls.key and "
+            "tls.client_ca for client certificates, or auth.users_file and mqtt.allow_anonymous=false in place of "
+            "the last, or bind 127.0.0.1"
         )
 
 

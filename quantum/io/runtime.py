@@ -46,7 +46,12 @@ def run(config: Config) -> int:
         urls = [parse_url(text) for text in config.texts("listeners.urls")]
         has_own = bool(config.text("tls.cert"))
         for url in urls:
-            check_exposure(url, has_own_certificate=has_own, has_client_ca=bool(config.text("tls.client_ca")))
+            check_exposure(
+                url,
+                has_own_certificate=has_own,
+                has_client_ca=bool(config.text("tls.client_ca")),
+                has_users=bool(config.text("auth.users_file")) and not config.flag("mqtt.allow_anonymous"),
+            )
         _check_management(config)
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)

@@ -3,6 +3,7 @@ exchanges by hand, right, wrong and out of order, beside a client that must not 
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from tests.conformance import raw
 from tests.conformance.broker_process import BrokerProcess
 from tests.conformance.bystander import Bystander
-from tests.conformance.conftest import Target
+from tests.conformance.conftest import Certificates, Target
 from tests.conformance.raw import Property, Raw
 from tests.conformance.statements import statement
 from tests.core.edge.scram_client import ScramClient
@@ -256,6 +257,23 @@ def test_who_claims_nothing_needs_mqtt_allow_anonymous(
         connection.expect_refused(0x87 if version == 5 else 5)
     with Raw(strict) as connection:
         connection.open(version, "x", username="bob", password=b"bob's")
+
+
+def test_tls_without_client_certificates_is_enough_for_users(
+    certificates: Certificates, users_file: Path, tmp_path: Path
+) -> None:
+    settings = [f"tls.cert={certificates.folder}/server.crt", f"tls.key={certificates.folder}/server.key"]
+    settings += [f"auth.users_file={users_file}", "mqtt.allow_anonymous=false"]
+    node = BrokerProcess(tmp_path / "data", [word for setting in settings for word in ("--set", setting)], ("tls",))
+    node.start()
+    answers = []
+    for username, text in (("ann", b"ann's"), ("ann", b"guess"), (None, None)):
+        plain = socket.create_connection(("127.0.0.1", node.ports["tls"]), timeout=raw.TIMEOUT_S)
+        with certificates.anonymous_context().wrap_socket(plain, server_hostname="localhost") as connection:
+            connection.sendall(raw.connect(4, "c", username=username, password=text))
+            answers.append(connection.recv(4))
+    assert [b"\x20\x02\x00\x00", b"\x20\x02\x00\x04", b"\x20\x02\x00\x05"] == answers
+    assert 0 == node.stop()
 
 
 def test_users_change_while_the_broker_runs(tmp_path: Path) -> None:

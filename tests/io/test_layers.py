@@ -310,19 +310,29 @@ def test_ipv6_listener_keeps_its_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "has_own_certificate", "has_client_ca", "fix"),
+    ("text", "has_own_certificate", "has_client_ca", "has_users", "fix"),
     [
-        ("tcp://0.0.0.0:1883", True, True, "use tls://0.0.0.0:1883"),
-        ("ws://[::]:8084", True, True, r"use wss://\[::\]:8084"),
-        ("tcp://broker.example:1883", True, True, "use tls://broker.example:1883"),
-        ("tls://0.0.0.0:8883", True, False, "set tls.cert, tls.key and tls.client_ca"),
-        ("wss://0.0.0.0:8085", False, False, "set tls.cert, tls.key and tls.client_ca"),
+        ("tcp://0.0.0.0:1883", True, True, True, "use tls://0.0.0.0:1883"),
+        ("ws://[::]:8084", True, True, True, r"use wss://\[::\]:8084"),
+        ("tcp://broker.example:1883", True, True, False, "use tls://broker.example:1883"),
+        ("tls://0.0.0.0:8883", True, False, False, "set tls.cert, tls.key and tls.client_ca"),
+        ("tls://0.0.0.0:8883", False, False, True, "set tls.cert, tls.key and tls.client_ca"),
+        ("wss://0.0.0.0:8085", False, False, False, "auth.users_file and mqtt.allow_anonymous=false"),
     ],
 )
 def test_strangers_are_not_served_without_proof(
-    text: str, has_own_certificate: bool, has_client_ca: bool, fix: str
+    text: str, has_own_certificate: bool, has_client_ca: bool, has_users: bool, fix: str
 ) -> None:
+    has = {"has_own_certificate": has_own_certificate, "has_client_ca": has_client_ca, "has_users": has_users}
     with pytest.raises(ListenerError, match=fix):
-        check_exposure(parse_url(text), has_own_certificate=has_own_certificate, has_client_ca=has_client_ca)
+        check_exposure(parse_url(text), **has)
     local = parse_url(f"{parse_url(text).scheme}://127.0.0.1:1")
-    check_exposure(local, has_own_certificate=has_own_certificate, has_client_ca=has_client_ca)
+    check_exposure(local, **has)
+
+
+@pytest.mark.parametrize(("has_client_ca", "has_users"), [(True, False), (False, True), (True, True)])
+def test_whoever_is_proved_by_certificate_or_password_is_served_from_elsewhere(
+    has_client_ca: bool, has_users: bool
+) -> None:
+    for text in ("tls://0.0.0.0:8883", "wss://[::]:8085"):
+        check_exposure(parse_url(text), has_own_certificate=True, has_client_ca=has_client_ca, has_users=has_users)
