@@ -19,6 +19,7 @@ KEY_BYTES: Final = 32
 NAME_BYTES_MAX: Final = 1024
 PROVEN_MAX: Final = 10_000  # users whose last right password is known again without deriving keys
 
+_DIGITS_MAX: Final = 9  # of a number
 _HEAD: Final = "quantum-users-1"
 _SCHEME: Final = "SCRAM-SHA-256$"
 
@@ -168,7 +169,8 @@ def _user_of(line: str, number: int) -> tuple[str, UserKeys]:
 
 
 def _iterations_of(text: str, number: int) -> int:
-    if not (text.isascii() and text.isdigit() and ITERATIONS_MIN <= int(text[:9]) <= ITERATIONS_MAX):
+    is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+    if not (is_number and ITERATIONS_MIN <= int(text) <= ITERATIONS_MAX):
         raise UsersRefused(f"line {number} has {text[:9]!r} iterations, allowed {ITERATIONS_MIN} to {ITERATIONS_MAX}")
     return int(text)
 
