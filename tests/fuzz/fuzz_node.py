@@ -1,8 +1,12 @@
 """Nothing that clients send harms a node or another client. Input: operations of up to three connections, each a byte of
 operation and, where it sends, a byte of length and the bytes."""
 
+from quantum.core.edge.config import EdgeConfig
+from quantum.core.edge.scram import SCRAM_SHA_256, Scram
+from quantum.core.edge.users import UserFile, Users, derive_keys
 from quantum.core.mqtt.encode import encode_packet
-from quantum.core.mqtt.packets import V5, V311, Connect, Publish, Subscribe, Subscription, Will
+from quantum.core.mqtt.packets import V5, V311, Auth, Connect, Publish, Subscribe, Subscription, Will
+from quantum.core.mqtt.properties import AUTHENTICATION_DATA, AUTHENTICATION_METHOD, Properties
 from tests.core.node.door import Door
 from tests.fuzz.golden import VERSIONS, vectors
 
@@ -10,6 +14,16 @@ BYTES_MAX = 1024
 CONNECTS = [
     encode_packet(version, Connect(version, "c", False, 0, will=Will("w", b"gone", 1, False))) for version in VERSIONS
 ]
+
+
+KEYS = derive_keys(b"pencil", b"salt-of-sixteen-", 4096)
+USERS = UserFile(4096, bytes(32), {"user": KEYS})
+
+
+def make_door() -> Door:
+    """A node that authenticates who asks for it."""
+    users = Users(USERS)
+    return Door(edge=EdgeConfig(mechanisms={SCRAM_SHA_256: Scram(users)}, users=users, allow_anonymous=True))
 
 
 def sent(conn: int, data: bytes) -> bytes:
@@ -33,10 +47,15 @@ SEEDS += [
     for number, version in enumerate(VERSIONS)
 ]
 SEEDS += [b"\x18" + sent(0, data) for data in vectors(V5).values() if len(data) < 200]
+_METHOD: Properties = {AUTHENTICATION_METHOD: SCRAM_SHA_256, AUTHENTICATION_DATA: b"n,,n=user,r=nonce"}
+_AUTHENTICATING = encode_packet(V5, Connect(V5, "s", True, 0, properties=_METHOD))
+_CONTINUED: Properties = {AUTHENTICATION_METHOD: SCRAM_SHA_256, AUTHENTICATION_DATA: b"c=biws,r=nonce,p=AAAA"}
+SEEDS += [sent(0, _AUTHENTICATING) + sent(0, encode_packet(V5, Auth(code, _CONTINUED))) for code in (0x18, 0x19)]
+SEEDS += [sent(0, encode_packet(V311, Connect(V311, "u", True, 0, "user", b"pencil"))) + sent(0, b"\xc0\x00")]
 
 
 def check(data: bytes) -> None:
-    door = Door()
+    door = make_door()
     bystander, _ = door.connected("bystander", version=V311)
     door.send_packet(bystander, Subscribe(1, [Subscription("bystander", 1)]))
     play(door, data)

@@ -11,7 +11,7 @@ import atheris
 def main() -> None:
     """Does not return."""
     name = sys.argv.pop(1)
-    with atheris.instrument_imports(include=["quantum", "h11", "wsproto"]):
+    with atheris.instrument_imports(include=["quantum", "wsproto"]):
         from tests.fuzz.targets import load_target
 
         target = load_target(name)
