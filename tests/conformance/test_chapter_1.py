@@ -54,6 +54,9 @@ def test_topic_filter_that_is_no_string_closes(target: Target, version: int, kin
 
 
 @statement("MQTT-1.5.4-1", "MQTT-1.5.4-2", "311:MQTT-1.5.3-1", "311:MQTT-1.5.3-2")
+@statement(
+    "MQTT-3.1.3-4", "MQTT-3.1.3-11", "MQTT-3.1.3-12", "311:MQTT-3.1.3-4", "311:MQTT-3.1.3-10", "311:MQTT-3.1.3-11"
+)
 @bad_text
 @pytest.mark.parametrize("place", ["client_id", "will_topic", "username"])
 def test_connect_with_what_is_no_string_is_refused(

@@ -224,7 +224,7 @@ def test_a_takeover_is_told_without_a_session_expiry_interval(
         first.expect_end()
 
 
-@statement("MQTT-3.14.2-1", "311:MQTT-4.8.0-1", "311:MQTT-3.1.4-2")
+@statement("311:MQTT-4.8.0-1", "311:MQTT-3.1.4-2")
 @pytest.mark.versions(3, 4)
 def test_an_older_client_is_told_nothing_at_a_takeover(target: Target, version: int, name: str) -> None:
     with opened(target, version, f"{name}-c") as first, opened(target, 5, f"{name}-c") as second:

@@ -140,7 +140,7 @@ def test_an_open_identifier_is_not_given_to_a_new_message(target: Target, versio
     ended(target, version, client_id)
 
 
-@statement("MQTT-2.2.1-4", "MQTT-4.3.2-1", "MQTT-4.3.2-5", "311:MQTT-2.3.1-2", "311:MQTT-4.3.2-1")
+@statement("MQTT-2.2.1-4", "MQTT-4.3.2-1", "MQTT-4.3.2-5")
 @pytest.mark.slow
 @pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
 @pytest.mark.versions(5)

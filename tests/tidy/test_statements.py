@@ -6,32 +6,6 @@ import pytest
 from tests.conformance.manifest import DUTIES, VERSIONS, Mark, collect_marks, faults, filled, missing, read_rows, texts
 from tests.tidy.sources import ROOT
 
-# May only shrink.
-MISSING: dict[str, list[str]] = {
-    "5.0": (
-        "MQTT-3.1.0-2 MQTT-3.1.2-1 MQTT-3.1.2-2 MQTT-3.1.2-3 MQTT-3.1.2-5 MQTT-3.1.2-6 "
-        "MQTT-3.1.2-7 MQTT-3.1.2-9 MQTT-3.1.2-14 MQTT-3.1.2-15 MQTT-3.1.2-22 MQTT-3.1.2-25 "
-        "MQTT-3.1.2-28 MQTT-3.1.2-29 MQTT-3.1.3-2 MQTT-3.1.3-5 MQTT-3.1.3-6 MQTT-3.1.3-7 "
-        "MQTT-3.1.3-8 MQTT-3.1.3-10 MQTT-3.1.4-2 MQTT-3.1.4-4 MQTT-3.1.4-5 MQTT-3.1.4-6 "
-        "MQTT-3.2.0-1 MQTT-3.2.0-2 MQTT-3.2.2-1 MQTT-3.2.2-2 MQTT-3.2.2-3 MQTT-3.2.2-6 "
-        "MQTT-3.2.2-7 MQTT-3.2.2-8 MQTT-3.2.2-9 MQTT-3.2.2-10 MQTT-3.2.2-12 MQTT-3.2.2-13 "
-        "MQTT-3.2.2-16 MQTT-3.2.2-19 MQTT-3.2.2-20 MQTT-3.2.2-22 MQTT-3.3.4-10 MQTT-3.6.2-2 "
-        "MQTT-3.6.2-3 MQTT-3.7.2-2 MQTT-3.7.2-3 MQTT-3.15.2-1 MQTT-3.15.2-2 MQTT-3.15.2-3 "
-        "MQTT-4.6.0-1 MQTT-4.6.0-2 MQTT-4.6.0-4 MQTT-4.6.0-6 MQTT-4.8.2-4 MQTT-4.8.2-5 "
-        "MQTT-4.8.2-6 MQTT-4.9.0-1 MQTT-4.9.0-3 MQTT-4.12.0-1 MQTT-4.12.0-2 MQTT-4.12.0-4 "
-        "MQTT-4.12.0-5 MQTT-4.12.0-6 MQTT-4.12.1-2 MQTT-6.0.0-1 MQTT-6.0.0-2 MQTT-6.0.0-4 "
-    ).split(),
-    "3.1.1": (
-        "MQTT-3.1.0-2 MQTT-3.1.2-1 MQTT-3.1.2-2 MQTT-3.1.2-3 MQTT-3.1.2-4 MQTT-3.1.2-5 "
-        "MQTT-3.1.2-7 MQTT-3.1.2-9 MQTT-3.1.2-12 MQTT-3.1.2-16 MQTT-3.1.2-17 MQTT-3.1.2-24 "
-        "MQTT-3.1.3-2 MQTT-3.1.3-5 MQTT-3.1.3-6 MQTT-3.1.3-8 MQTT-3.1.3-9 MQTT-3.1.4-1 "
-        "MQTT-3.1.4-3 MQTT-3.1.4-4 MQTT-3.1.4-5 MQTT-3.2.0-1 MQTT-3.2.2-1 MQTT-3.2.2-2 "
-        "MQTT-3.2.2-3 MQTT-3.2.2-4 MQTT-3.2.2-5 MQTT-3.2.2-6 MQTT-3.3.5-2 MQTT-3.8.3-2 "
-        "MQTT-4.1.0-2 MQTT-4.6.0-1 MQTT-4.6.0-2 MQTT-4.6.0-4 MQTT-4.6.0-5 MQTT-4.6.0-6 "
-        "MQTT-4.8.0-2 MQTT-6.0.0-1 MQTT-6.0.0-4 MQTT-7.0.0-1 MQTT-7.0.0-2 "
-    ).split(),
-}
-
 
 @pytest.fixture(scope="module")
 def marks() -> list[Mark]:
@@ -40,7 +14,7 @@ def marks() -> list[Mark]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_statement_for_servers_has_a_test_or_a_reason(marks: list[Mark], version: str) -> None:
-    assert MISSING.get(version, []) == missing(filled(version, marks))
+    assert [] == missing(filled(version, marks))
 
 
 def test_marks_name_statements_of_a_version_that_the_test_runs_in(marks: list[Mark]) -> None:

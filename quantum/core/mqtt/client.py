@@ -325,6 +325,8 @@ class ClientConnection:
             raise ProtocolError("second CONNACK on one connection", "MQTT-3.2.0-2")
         if packet.reason_code != 0:
             return
+        if packet.session_present and self._is_clean:
+            raise ProtocolError("CONNACK with Session Present 1 behind Clean Start 1, allowed 0", "MQTT-3.2.2-4")
         properties = packet.properties
         self.is_connected = True
         self.peer_receive_maximum = _int_of(properties, RECEIVE_MAXIMUM, RECEIVE_MAXIMUM_DEFAULT)

@@ -31,6 +31,7 @@ from quantum.core.mqtt.packets import (
     Unsubscribe,
 )
 from quantum.core.mqtt.properties import Properties
+from tests.conformance.statements import statement
 
 every_version = pytest.mark.parametrize("version", [V31, V311, V5])
 
@@ -98,6 +99,7 @@ def test_qos_2_goes_through_its_four_steps(version: int) -> None:
     assert ({}, 65_535) == (client.session.released, client.credit)
 
 
+@statement("311:MQTT-2.3.1-3")
 @every_version
 def test_resumed_session_resends_in_order_with_dup(version: int) -> None:
     session = ClientSession()
@@ -110,6 +112,7 @@ def test_resumed_session_resends_in_order_with_dup(version: int) -> None:
     assert [Pubrel(2), *expected] == sent(client)
 
 
+@statement("MQTT-3.2.2-5")
 @pytest.mark.parametrize("version", [V311, V5])
 def test_server_without_the_session_makes_the_client_forget(version: int) -> None:
     session = ClientSession()
@@ -132,6 +135,16 @@ def test_resend_keeps_to_the_new_receive_maximum_and_goes_before_new_messages() 
     assert ([], 1) == (list(session.published), client.credit + len(session.published))
 
 
+@statement("MQTT-3.3.4-8")
+def test_full_receive_maximum_of_the_server_delays_no_other_packet() -> None:
+    client = opened(V5, server={0x21: 1})
+    assert [1, NO_CREDIT] == [client.publish("a", b"", 1), client.publish("a", b"", 1)]
+    assert 2 == client.subscribe([Subscription("a", 0)])
+    serve(client, Publish("a", b"in", 1, packet_id=9))
+    client.ack(9)
+    assert [Publish, Subscribe, Puback] == [packet.__class__ for packet in sent(client)]
+
+
 def test_receive_maximum_of_the_server_stops_publishing() -> None:
     client = opened(V5, server={0x21: 2})
     assert [1, 2, NO_CREDIT] == [client.publish("a", b"", 1), client.publish("a", b"", 2), client.publish("a", b"", 1)]
@@ -149,6 +162,7 @@ def test_own_receive_maximum_is_held_against_the_server() -> None:
     assert [] == serve(client, Pingresp())
 
 
+@statement("MQTT-4.5.0-2", "311:MQTT-4.5.0-2")
 @every_version
 def test_received_messages_are_acknowledged_when_the_application_says_so(version: int) -> None:
     client = opened(version)
@@ -209,6 +223,7 @@ def test_packet_ids_are_taken_around_those_in_use_and_run_out() -> None:
     assert 77 == session.take_packet_id()
 
 
+@statement("MQTT-3.1.2-20", "311:MQTT-3.1.2-23")
 def test_ping_goes_out_after_the_keep_alive_and_a_silent_server_is_known() -> None:
     client = opened(V5, keep_alive_s=10)
     client.tick(1_000)
@@ -241,6 +256,7 @@ def test_topic_aliases_go_out_up_to_the_servers_maximum() -> None:
     ]
 
 
+@statement("MQTT-3.3.2-10")
 def test_topic_aliases_come_in_and_end_with_the_connection() -> None:
     client = opened(V5, own={0x22: 2})
     first, second = serve(client, Publish("a", b"", topic_alias=2), Publish("", b"", topic_alias=2))
@@ -280,6 +296,16 @@ def test_packet_before_connack_and_second_connack_break_the_protocol() -> None:
     assert "MQTT-3.2.0-2" == client.failure.statement
 
 
+@statement("MQTT-3.2.2-4")
+@pytest.mark.parametrize("version", [V311, V5])
+def test_session_that_the_client_did_not_ask_for_breaks_the_protocol(version: int) -> None:
+    client = ClientConnection(version, ClientSession())
+    client.connect("c", clean_start=True, keep_alive_s=0)
+    assert [] == serve(client, Connack(True, 0))
+    assert client.failure is not None
+    assert ("MQTT-3.2.2-4", False) == (client.failure.statement, client.is_connected)
+
+
 @pytest.mark.parametrize("packet", [Pingreq(), Subscribe(1, [Subscription("a", 0)]), Unsubscribe(1, ["a"])])
 def test_packets_of_clients_are_refused_from_a_server(packet: Packet) -> None:
     client = opened(V5)
@@ -289,12 +315,12 @@ def test_packets_of_clients_are_refused_from_a_server(packet: Packet) -> None:
 
 
 def test_wrong_kind_of_acknowledgement_breaks_the_protocol() -> None:
-    for qos, answer, statement in ((2, Puback(1), "MQTT-4.3.3-4"), (1, Pubrec(1), "MQTT-4.3.2-3")):
+    for qos, answer, broken in ((2, Puback(1), "MQTT-4.3.3-4"), (1, Pubrec(1), "MQTT-4.3.2-3")):
         client = opened(V5)
         client.publish("a", b"", qos)
         serve(client, answer)
         assert client.failure is not None
-        assert statement == client.failure.statement
+        assert broken == client.failure.statement
 
 
 def test_auth_may_come_before_connack_and_disconnect_ends_the_connection() -> None:
