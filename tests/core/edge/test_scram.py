@@ -2,6 +2,7 @@
 exchange, a client written from the text, and every message taken apart."""
 
 import base64
+import random
 
 import pytest
 
@@ -154,3 +155,44 @@ def test_proof_of_one_exchange_is_none_in_another() -> None:
     other = begin("another" + NONCE)
     other.step(client.first())
     assert FINAL_FAILURE == other.step(final)
+
+
+def test_no_message_breaks_an_exchange() -> None:
+    """Whatever comes, there is an answer, and only the right proof is one."""
+    chance = random.Random(1)
+    pieces = [
+        b"n,,",
+        b"y,,",
+        b"n=ann",
+        b"r=",
+        b"c=biws",
+        b"p=",
+        b",",
+        b"=",
+        b"=2C",
+        b"m=",
+        b"a=",
+        b"\xff",
+        b"\x00",
+        b"AAAA",
+    ]
+    for _ in range(3000):
+        exchange = begin()
+        client = ScramClient("ann", "pencil")
+        messages = [client.first()]
+        for _ in range(3):
+            roll = chance.random()
+            if roll < 0.4:
+                message = b"".join(chance.choices(pieces, k=chance.randint(0, 8)))
+            elif roll < 0.7:
+                flipped = bytearray(chance.choice(messages))
+                flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+                message = bytes(flipped)
+            else:
+                message = chance.choice(messages)
+            outcome, reply, identity = exchange.step(message)
+            assert outcome in (CONTINUE, FAILURE)
+            assert "" == identity
+            assert len(reply) < MESSAGE_BYTES_MAX + 200
+            if reply:
+                messages.append(reply)
