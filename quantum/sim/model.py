@@ -10,7 +10,9 @@ from typing import Final, final
 
 from quantum.core.broker.commands import (
     CLOSED_WITH_WILL,
+    HASH_TOPIC,
     HOUSEKEEPING,
+    LEAST_INFLIGHT,
     NEVER_S,
     ON_PUBACK,
     ON_PUBREC,
@@ -42,6 +44,7 @@ from quantum.sim.model_session import (
     SessionModel,
     Subscribed,
     filter_of,
+    in_order_of_ring,
     is_shared,
     matches,
 )
@@ -436,7 +439,7 @@ class Model:
         turn += [client_id for client_id in members if client_id <= last]
         online = [client_id for client_id in turn if self.sessions[client_id].conn_epoch]
         offline = [client_id for client_id in turn if client_id not in online]
-        for client_id in online + offline:
+        for client_id in self._by_strategy(message, online) + self._by_strategy(message, offline):
             session = self.sessions[client_id]
             subscribed = session.subscriptions[topic_filter]
             qos = min(message.qos, subscribed.options.qos)
@@ -449,6 +452,19 @@ class Model:
                 self._deliver(session, message, [subscribed], topic_filter)
                 return
         self.dropped.append("shared_group_empty")
+
+    def _by_strategy(self, message: Application, turn: list[str]) -> list[str]:
+        """Whom to ask first, of members in the order of their turns."""
+        if self.policy.shared_strategy == HASH_TOPIC:
+            return in_order_of_ring(message.topic_name, turn)
+        if self.policy.shared_strategy == LEAST_INFLIGHT:
+            return sorted(turn, key=self._owed)
+        return turn
+
+    def _owed(self, client_id: str) -> int:
+        """What is known of a member: an ephemeral one keeps to itself what it is owed."""
+        session = self.sessions[client_id]
+        return 0 if session.is_ephemeral else len(session.inflight) + len(session.queue)
 
     def _send_what_fits(self, session: SessionModel, fresh: Held | None = None) -> None:
         """Into the window go first the messages in flight that this connection has not seen, then the queue.

@@ -1,5 +1,6 @@
 """What the naive broker remembers and answers: messages, sessions, edges and effects, in lists and plain tuples."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
@@ -135,3 +136,17 @@ def is_shared(topic_filter: str) -> bool:
 def filter_of(topic_filter: str) -> str:
     """What a filter matches topics with: a shared one without its `$share/group/`."""
     return topic_filter.split("/", 2)[2] if is_shared(topic_filter) else topic_filter
+
+
+def in_order_of_ring(topic_name: str, client_ids: list[str]) -> list[str]:
+    """Members of a shared group as a topic meets them on the ring: 32 points each, from the topic's own place upwards."""
+    points: list[tuple[int, str]] = []
+    for client_id in client_ids:
+        for block in range(4):
+            person = f"member {block}".encode()
+            digest = hashlib.blake2b(client_id.encode(), digest_size=64, person=person).digest()
+            points += [(int.from_bytes(digest[at : at + 8], "big"), client_id) for at in range(0, 64, 8)]
+    place = int.from_bytes(hashlib.blake2b(topic_name.encode(), digest_size=8, person=b"topic").digest(), "big")
+    met = [client_id for point, client_id in sorted(points) if point >= place]
+    met += [client_id for point, client_id in sorted(points) if point < place]
+    return list(dict.fromkeys(met))

@@ -15,6 +15,7 @@ from quantum.core.broker.commands import (
     ON_PUBACK,
     ON_PUBCOMP,
     ON_PUBREC,
+    STRATEGY_NAMES,
     AcknowledgeDelivery,
     CloseEdge,
     CloseSession,
@@ -238,10 +239,12 @@ class RandomCommands:
 
     def _policy(self) -> SetPolicy:
         prng = self._prng
+        strategy = prng.below(len(STRATEGY_NAMES))
         if not self._may_be_tight or prng.chance(1, 4):
-            return SetPolicy(100, 100, 100, 10_000, 100, 10_000)
+            return SetPolicy(100, 100, 100, 10_000, 100, 10_000, strategy)
         queue = (1 + prng.below(6), 10 + prng.below(40))
-        return SetPolicy(2 + prng.below(5), 1 + prng.below(6), *queue, 1 + prng.below(6), 4 + prng.below(20))
+        retained = (1 + prng.below(6), 4 + prng.below(20))
+        return SetPolicy(2 + prng.below(5), 1 + prng.below(6), *queue, *retained, strategy)
 
 
 def _beside(prng: Prng, incarnation: int) -> int:
