@@ -25,10 +25,18 @@ class Tempo:
 
     def at(self, now_us: int) -> int:
         """The share of the usual time, of 100."""
+        return self._window(now_us)[1]
+
+    def next_us(self, now_us: int, think_us: int) -> int:
+        """When a client acts again that would usually wait for `think_us`; nobody sleeps on when the lull is over."""
+        ends_us, share = self._window(now_us)
+        return min(now_us + think_us * share // USUAL, ends_us + think_us)
+
+    def _window(self, now_us: int) -> tuple[int, int]:
         for begins_us, ends_us, share in self._windows:
             if begins_us <= now_us < ends_us:
-                return share
-        return USUAL
+                return ends_us, share
+        return now_us, USUAL
 
 
 def draw_tempo(prng: Prng, duration_us: int) -> Tempo:

@@ -250,6 +250,7 @@ class World:
         elif kind == NODE_START:
             host = self.hosts[number]
             if not host.is_up and payload == host.incarnation + 1 and not host.is_gone:
+                host.log.on_process()
                 host.start()
                 assert host.node is not None
                 inside.watch(host.node, number, self.ledger)
@@ -416,7 +417,8 @@ class World:
         host = self.hosts[number]
         if host.is_up and due[5] == host.incarnation:
             armed = host.armed_step
-            if armed is not None and (armed.request, armed.step) in host.disk.active_steps():
+            is_waiting = host.disk.misdirects_next  # for the write that goes astray
+            if armed is not None and not is_waiting and (armed.request, armed.step) in host.disk.active_steps():
                 host.armed_step = None
                 self.crash(Crash(host, armed.model, armed.restart_us))
                 return
@@ -442,6 +444,12 @@ class World:
             # It will not start with this disk: the operator gives it an empty one.
             self.marks.sometimes("storage.damage.refused")
             host.harm = Harm(WIPE, 0, 0)
+            if self.options.is_strict:
+                self.promises.violate(
+                    "W5",
+                    f"node {host.number} has peers that can mend it: {host.harm_done or 'a write went astray'}",
+                    f"the node says: {failure}",
+                )
         self.crash(Crash(host, BY_KILL, REFUSAL_RESTART_US))
 
     # -- crashes and faults -------------------------------------------------------------------------------------------
@@ -523,10 +531,8 @@ class World:
                 key, f"DISCONNECT with reason code 0 arrived at {at_us // 1000} ms and the node ran on"
             )
         self.trace.record(now_us, trace.CLIENT_ACTION, number, client.state, b"")
-        self.scheduler.push(now_us + self._think_us(behaviour, now_us), CLIENT_DUE, number)
-
-    def _think_us(self, behaviour: Behaviour, now_us: int) -> int:
-        share = self.options.tempo.at(now_us)
+        tempo = self.options.tempo
+        share = tempo.at(now_us)
         if share != USUAL:
             self.marks.sometimes("load.burst" if share == BURST else "load.lull")
-        return behaviour.think_us() * share // USUAL
+        self.scheduler.push(tempo.next_us(now_us, behaviour.think_us()), CLIENT_DUE, number)
