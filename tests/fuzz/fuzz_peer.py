@@ -8,14 +8,14 @@ from quantum.core.mqtt.packets import Will
 from quantum.core.node.peer_frames import FORWARD, RAFT, Item, PeerCodec, PeerFrame
 from quantum.core.raft.entry import COMMAND, NO_OP
 from quantum.core.raft.entry import Entry as RaftEntry
-from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, RequestVote, TimeoutNow
+from quantum.core.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat, Message, RequestVote, TimeoutNow
 from quantum.core.raft.wire import MessageDamaged, decode_message, encode_message
 from quantum.core.snapshot.manifest import Chunk, Manifest, SnapshotDamaged, decode_manifest
 
 BYTES_MAX = 512
 FRAME, RESEALED, MESSAGE, FORWARDED, MANIFEST = range(5)
 CODEC = PeerCodec("c", 1, 9)
-_MESSAGES = [
+_MESSAGES: list[Message] = [
     AppendEntries(3, 4, 2, 4, [RaftEntry(5, 3, COMMAND, b"data"), RaftEntry(6, 3, NO_OP, b"")], 7),
     AppendEntriesReply(3, False, 4, 2, 1, False, 0),
     Heartbeat(3, 4, 5, 6, True, 7),

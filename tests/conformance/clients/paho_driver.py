@@ -104,7 +104,7 @@ class PahoClient:
         self._connected.put((flags.session_present, code.value))
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        self._inbox.put(Message(message.topic, message.payload, message.qos, message.retain))
+        self._inbox.put(Message(message.topic, bytes(message.payload), message.qos, message.retain))
 
     def _on_subscribe(self, _client: object, _data: object, _mid: int, codes: list[Any], _properties: object) -> None:
         self._subscribed.put(codes[0].value)

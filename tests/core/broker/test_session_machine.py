@@ -379,7 +379,7 @@ class Forgetful(Sessions):
 
     def told(self, entry: Entry) -> ModelEffects:
         expected = len(entry.commands)
-        kept = [command for command in entry.commands if not isinstance(command, ReleaseMessage)]
+        kept: list[Command] = [command for command in entry.commands if not isinstance(command, ReleaseMessage)]
         effects = self.model.apply(Entry(entry.stamp_ms, EDGE, 1, entry.forward_seq, kept))
         effects.results += [0x92] * (expected - len(kept))
         return effects
