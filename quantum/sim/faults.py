@@ -233,6 +233,8 @@ class Faults:
         elif kind == nemesis.MISDIRECT:
             if host.is_up and self._may_harm(host, event):
                 host.disk.misdirects_next = True
+                if args.get("kill"):
+                    host.armed_step = ArmedStep(event.duration_us, "AppendLog", 0, BY_KILL)
         elif kind in (nemesis.KILL_IN_DISK, nemesis.POWER_IN_DISK):
             request = nemesis.IN_DISK[args["request"]]
             host.armed_step = ArmedStep(event.duration_us, request, args["step"], args.get("model", BY_KILL))

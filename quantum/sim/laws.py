@@ -12,6 +12,7 @@ from quantum.sim import inside
 from quantum.sim.host import Host
 from quantum.sim.marks import Marks
 from quantum.sim.promises import Promises
+from quantum.sim.recovery_oracle import RecoveryOracle
 from quantum.sim.synced_log import SyncedLog
 
 
@@ -37,6 +38,7 @@ class Laws:
         "_leaders",
         "_logs",
         "_marks",
+        "_recoveries",
         "_seen",
         "committed",
         "elections",
@@ -49,6 +51,7 @@ class Laws:
         self._book = book
         self._marks = marks
         self._logs = logs  # by node
+        self._recoveries = RecoveryOracle(book.book)
         self._seen: dict[int, _Seen] = {}
         self._leaders: dict[int, int] = {}  # term → node
         self.committed: dict[int, int] = {}  # index → term
@@ -63,6 +66,8 @@ class Laws:
         seen = self._seen.get(host.number)
         if seen is None or seen.incarnation != host.incarnation:
             seen = self._seen[host.number] = _Seen(host.incarnation)
+            log = self._logs[host.number]
+            self._recoveries.on_started(host.number, log, inside.raft_of(node), was_damaged=host.disk.was_damaged)
         if term != seen.term or role != seen.role:
             self._check_term(host, seen, role, term, now_us)
         if commit < seen.commit:

@@ -61,7 +61,7 @@ READ_ONLY: Final = "read-only"  # nothing is written, for duration_us
 HARM: Final = "harm"  # kill, and the disk is damaged: harm is one of damage.KINDS, part, choice
 ROLL_BACK: Final = "roll-back"  # kill, and the disk is as it was at some earlier crash; part
 WIPE: Final = "wipe"  # kill, and the disk is empty
-MISDIRECT: Final = "misdirect"  # the next append goes over an earlier one, and its sync succeeds
+MISDIRECT: Final = "misdirect"  # the next append goes over an earlier one, its sync succeeds; kill: 1 before another
 KILL_IN_DISK: Final = "kill-in-disk"  # request: of IN_DISK, step: before which step of the next one
 POWER_IN_DISK: Final = "power-in-disk"  # request, step, model
 IN_DISK: Final = ("AppendLog", "CreateFile", "WriteFile", "DeleteFiles")
@@ -356,6 +356,12 @@ def _sync_error(prng: Prng, _options: NemesisOptions, node_count: int, _: int, e
     event.nodes = _one(prng, node_count)
 
 
+def _misdirect(prng: Prng, options: NemesisOptions, node_count: int, _: int, event: FaultEvent) -> None:
+    event.nodes = _one(prng, node_count)
+    event.args["kill"] = prng.below(2)
+    event.duration_us = 1_000 + prng.below(options.restart_us_max)
+
+
 def _for_a_while(prng: Prng, options: NemesisOptions, event: FaultEvent) -> None:
     event.duration_us = prng.between(options.dwell_us_min, options.dwell_us_max)
 
@@ -402,7 +408,7 @@ _DRAWS: Final[dict[str, _Draw]] = {
     HARM: _harm,
     ROLL_BACK: _harm,
     WIPE: _harm,
-    MISDIRECT: _sync_error,
+    MISDIRECT: _misdirect,
     KILL_IN_DISK: _in_disk,
     POWER_IN_DISK: _in_disk,
 }

@@ -32,7 +32,20 @@ class SyncedBatch:
 class SyncedLog:
     """The default tenant's group on one disk."""
 
-    __slots__ = ("_salt", "_terms_before", "batches", "last_index", "snapshot_index", "term", "terms", "vote")
+    __slots__ = (
+        "_once",
+        "_salt",
+        "_terms_before",
+        "at_start",
+        "batches",
+        "last_index",
+        "snapshot_index",
+        "sure",
+        "sure_at_start",
+        "term",
+        "terms",
+        "vote",
+    )
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
@@ -42,7 +55,16 @@ class SyncedLog:
         self.snapshot_index = 0  # of a snapshot that came from a peer
         self.term = 0
         self.vote = 0
+        self.sure = (0, 0)  # the last term and vote that stand in two batches in a row: no single one takes them along
+        self._once: list[tuple[int, int]] = []  # the terms and votes of the last batch
+        self.at_start = (0, 0)  # the term and vote that the process which is there must find
+        self.sure_at_start = (0, 0)  # the same of a damaged disk
         self.batches: list[SyncedBatch] = []
+
+    def on_process(self) -> None:
+        """A process starts: it writes what it finds once more before it acts on it."""
+        self.at_start = (self.term, self.vote)
+        self.sure_at_start = self.sure
 
     def on_synced(self, name: str, offset: int, data: bytes) -> None:
         """An append and its sync are done."""
@@ -50,6 +72,7 @@ class SyncedLog:
         batch = decode_batch(self._salt, segment_number(name), bytes(offset) + data, start)
         assert batch is not None, f"what was appended to {name} at {offset} is no batch"
         first = last = 0
+        states: list[tuple[int, int]] = []
         for frame in decode_frames(batch.body):
             if frame.group != GROUP:
                 continue
@@ -62,10 +85,16 @@ class SyncedLog:
             elif isinstance(frame, HardState):
                 self.term = frame.term
                 self.vote = frame.voted_for
+                states.append((self.term, self.vote))
             elif isinstance(frame, Truncate):
                 self._truncate(frame.index)
             elif isinstance(frame, SnapshotMark):
                 self._restart(frame.index, frame.term)
+        if not self.batches or (self.batches[-1].name, self.batches[-1].offset) != (name, start):
+            # Otherwise a boot has written the last batch once more.
+            for state in states:
+                self.sure = state if state in self._once else self.sure
+            self._once = states
         self.batches.append(SyncedBatch(name, start, offset + len(data) - start, first, last))
 
     def forget(self) -> None:
@@ -73,7 +102,13 @@ class SyncedLog:
         self._terms_before = {**self._terms_before, **self.terms}
         self.terms = {}
         self.last_index = self.snapshot_index = self.term = self.vote = 0
+        self.sure = (0, 0)
+        self._once = []
         self.batches = []
+
+    def give_up(self, index: int) -> None:
+        """Damage took the entry, and the node knows: it may come back, and need not."""
+        self._terms_before[index] = self.terms.pop(index)
 
     def has(self, index: int, term: int) -> bool:
         """The entry, or a snapshot in which it is."""

@@ -3,7 +3,7 @@
 import pytest
 
 from quantum.sim.run import run
-from quantum.sim.scenario import MQTT, Scenario
+from quantum.sim.scenario import MQTT, STORAGE, Scenario
 
 KEPT = (
     # A manifest renamed by a killed process and not synced was trusted; what it replaced was deleted for good.
@@ -16,6 +16,8 @@ KEPT = (
     Scenario(MQTT, 43),
     # A process that stood still when all was healed was to answer.
     Scenario(MQTT, 97),
+    # A segment that was begun behind a damaged one was lost: nobody doubted the term and the entries that were in it.
+    Scenario(STORAGE, 34),
 )
 
 

@@ -302,16 +302,22 @@ class Boot:
         """The file behind the last one is made when that is half full: where it is missing, it may have been lost with
         what was durable in it. Who has peers asks them; who has none knows of nothing that says so."""
         last = recovery.last
-        if last is None or last.segment + 1 in map(segment_number, self.files):
+        if last is None:
             return
-        if (last.offset + last.size) * 2 < self.files[segment_name(last.segment)]:
+        following = recovery.position().segment
+        if following == last.segment:
+            following += 1
+            if (last.offset + last.size) * 2 < self.files[segment_name(last.segment)]:
+                return
+        # Otherwise a life that met the same remains behind the last batch may have gone on there.
+        if following in map(segment_number, self.files):
             return
         if any(gathering.is_sole for gathering in self.gathered.values()):
             return
-        damage = Damage(last.segment + 1, 0, last.sequence + 1, last.sequence + 3, "the next segment is missing")
+        damage = Damage(following, 0, last.sequence + 1, last.sequence + 3, "the next segment is missing")
         for gathering in self.gathered.values():
             gathering.on_damage(damage)
-        self.events.append(Event("log_end_doubted", 30, None, {"segment": last.segment + 1}))
+        self.events.append(Event("log_end_doubted", 30, None, {"segment": following}))
 
     def _end_replay(self) -> None:
         recovery = self._recovery
