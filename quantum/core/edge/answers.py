@@ -21,8 +21,8 @@ from quantum.core.broker.effects import (
 from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, STALE_EPOCH, Cause
 from quantum.core.edge.admission import Admission, refuse
 from quantum.core.edge.connections import CLOSED, OPEN, OPENING, EdgeConnection
-from quantum.core.edge.fanout import Fanout, encoded
-from quantum.core.edge.inbound import DECIDED_BY_LOG, Inbound
+from quantum.core.edge.fanout import PUMP_MESSAGE_BYTES, Fanout, encoded
+from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.pending import (
     ACK_DELIVERY,
     ACK_PUBLISH,
@@ -32,8 +32,11 @@ from quantum.core.edge.pending import (
     RECEIVE_PUBLISH,
     REFUSE_PUBLISH,
     RETAIN_PUBLISH,
+    SLICE_SUBSCRIBE,
+    SLICE_UNSUBSCRIBE,
     Waiter,
 )
+from quantum.core.edge.slices import DECIDED_BY_LOG
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT
 from quantum.core.mqtt.encode import PUBACK_HEAD, PUBREC_HEAD, PUBREL_HEAD
@@ -87,8 +90,10 @@ class Answers:
             assert isinstance(result, Refused)
             refuse(connection, result.cause, result.cause.text)
             self.closing.append((connection, result.cause))
-        elif connection.state == OPEN:
-            self._answer_rest(connection, waiter, result)
+        else:
+            self._inbound.slices.on_answered(waiter)
+            if connection.state == OPEN:
+                self._answer_rest(connection, waiter, result)
 
     def refuse(self, waiter: Waiter, cause: Cause) -> None:
         """A PUBLISH the edge refused, in its turn."""
@@ -112,17 +117,26 @@ class Answers:
         elif then == ACK_DELIVERY:
             if result == 0x92:
                 self._inbound.answer_unknown_pubrec(connection, waiter.packet_id)
-        elif then == ACK_SUBSCRIBE:
+        elif then in (ACK_SUBSCRIBE, SLICE_SUBSCRIBE):
             assert isinstance(result, Subscribed)
             assert waiter.reason_codes is not None
             decided = iter(result.reason_codes)
             codes = [next(decided) if code == DECIDED_BY_LOG else code for code in waiter.reason_codes]
-            self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
+            if then == ACK_SUBSCRIBE:
+                codes = self._inbound.slices.all_codes(waiter, codes)
+                self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
+            else:
+                self._inbound.slices.keep_codes(waiter, codes)
             for run in result.retained:
                 self._fanout.deliver_retained(connection, run)
-        elif then == ACK_UNSUBSCRIBE:
+        else:
             assert isinstance(result, Unsubscribed)
-            connection.wire.send(Unsuback(waiter.packet_id, result.reason_codes if connection.wire.is_v5 else []))
+            if then == SLICE_UNSUBSCRIBE:
+                self._inbound.slices.keep_codes(waiter, result.reason_codes)
+                return
+            assert then == ACK_UNSUBSCRIBE
+            codes = self._inbound.slices.all_codes(waiter, result.reason_codes)
+            connection.wire.send(Unsuback(waiter.packet_id, codes if connection.wire.is_v5 else []))
             self._fanout.mark(connection)
 
     def _on_received(self, connection: EdgeConnection, packet_id: int, result: Result) -> None:
@@ -206,7 +220,7 @@ class Answers:
             send = held.popleft()
             if isinstance(send, SendPublish):
                 budget -= len(send.message.payload)
-            budget -= 16
+            budget -= PUMP_MESSAGE_BYTES
             self._write(connection, send)
         if held:
             return True

@@ -203,6 +203,7 @@ class Edge:
         for connection in list(self.connections.values()):
             if connection.state in (OPENING, OPEN):
                 self._close_ended(connection, cause)
+        self._inbound.slices.on_lost()
 
     def on_applied(self, batch: Batch | None, effects: Effects) -> None:
         """An entry is committed, durable and applied here; `batch` is what this edge had proposed in it."""
@@ -297,6 +298,7 @@ class Edge:
 
     def take_batch(self) -> Batch | None:
         """The commands of this turn; None when there are none."""
+        self._inbound.slices.feed(self._inbound.batch)
         batch = self._inbound.batch
         if self._is_abandoned:
             self._is_abandoned = False
@@ -356,7 +358,7 @@ class Edge:
             out.clear()
         for connection in again:
             fanout.mark(connection)
-        return is_checking or bool(again)
+        return is_checking or bool(again) or self._inbound.slices.is_due()
 
     def next_deadline_ms(self) -> int:
         """When a connection must be looked at, 0 for never."""

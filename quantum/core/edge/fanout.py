@@ -32,7 +32,8 @@ from quantum.core.mqtt.packets import NO_EXPIRY, V5, V311
 from quantum.core.mqtt.wire import U16
 
 ROUTES_CACHED_MAX: Final = 100_000
-PUMP_BYTES: Final = 262_144  # written to one connection from its queue in one turn
+PUMP_BYTES: Final = 131_072  # written to one connection from its queue in one turn
+PUMP_MESSAGE_BYTES: Final = 100  # what the work for one message counts for beside its bytes
 
 
 class RouteReader(Protocol):
@@ -465,7 +466,7 @@ class Fanout:
             queue.drop_first()
             if not queued.qos:
                 self.ledger.open -= 1
-            budget -= queued.size() + 16
+            budget -= queued.size() + PUMP_MESSAGE_BYTES
             self._write(connection, queued.message, queued.qos, queued.retain, queued.subscription_ids, packet_id)
         return False
 

@@ -4,7 +4,7 @@ What is decided here ends with the connection; what must survive it becomes a co
 when its entry is applied. A broken rule raises MqttError; the edge catches it, answers and closes.
 """
 
-from typing import Final, final
+from typing import final
 
 from quantum.core.broker.commands import (
     ON_PUBACK,
@@ -42,6 +42,7 @@ from quantum.core.edge.pending import (
     Batch,
     Waiter,
 )
+from quantum.core.edge.slices import DECIDED_BY_LOG, Slices
 from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PublishRun
@@ -66,14 +67,12 @@ from quantum.core.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from quantum.core.mqtt.topics import has_wildcard, parse_shared
 from quantum.core.mqtt.wire import U16
 
-DECIDED_BY_LOG: Final = -1
-
 
 @final
 class Inbound:
     """The packets a client may send once its session is open."""
 
-    __slots__ = ("_causes", "_config", "_fanout", "_sys_topics", "batch", "pauses", "resumes")
+    __slots__ = ("_causes", "_config", "_fanout", "_sys_topics", "batch", "pauses", "resumes", "slices")
 
     def __init__(self, config: EdgeConfig, fanout: Fanout, causes: CauseLedger, sys_topics: SysTopics | None) -> None:
         self._config = config
@@ -81,6 +80,7 @@ class Inbound:
         self._causes = causes
         self._sys_topics = sys_topics
         self.batch = Batch()
+        self.slices = Slices()
         self.pauses: list[int] = []  # connections not to be read for now
         self.resumes: list[int] = []
 
@@ -319,6 +319,9 @@ class Inbound:
         if not allowed:
             self.answer_subscribe(connection, packet.packet_id, reason_codes)
             return
+        if self.slices.is_needed(connection, len(allowed)):
+            self.slices.subscribe(connection, packet.packet_id, allowed, reason_codes, subscription_id)
+            return
         self.batch.add(
             SubscribeSession(connection.client_id, connection.conn_epoch, allowed, subscription_id),
             Waiter(connection, ACK_SUBSCRIBE, packet.packet_id, reason_codes),
@@ -342,7 +345,10 @@ class Inbound:
         self._fanout.mark(connection)
 
     def on_unsubscribe(self, connection: EdgeConnection, packet: Unsubscribe) -> None:
-        """UNSUBSCRIBE goes through the log whole."""
+        """UNSUBSCRIBE is decided by the log."""
+        if self.slices.is_needed(connection, len(packet.topic_filters)):
+            self.slices.unsubscribe(connection, packet.packet_id, packet.topic_filters)
+            return
         self.batch.add(
             UnsubscribeSession(connection.client_id, connection.conn_epoch, packet.topic_filters),
             Waiter(connection, ACK_UNSUBSCRIBE, packet.packet_id),

@@ -24,6 +24,8 @@ OPEN: Final = 5  # CONNACK
 ACK_SUBSCRIBE: Final = 6
 ACK_UNSUBSCRIBE: Final = 7
 REFUSE_PUBLISH: Final = 9  # PUBACK with the cause the edge decided
+SLICE_SUBSCRIBE: Final = 10  # more of the same packet follows
+SLICE_UNSUBSCRIBE: Final = 11
 ACK_DELIVERY: Final = 8  # PUBREL with 0x92 where PUBREC named an unknown Packet Identifier
 
 
