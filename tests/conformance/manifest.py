@@ -19,7 +19,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "fixtures" / "statements"
-DOCUMENT = ROOT / "docs" / "conformance.md"
 COLUMNS = ["id", "duty", "meaning", "tests", "reason"]
 DUTIES = ("server", "both", "client")
 # Version as people say it -> its manifest, the prefix of its ids in marks, its Protocol Level
@@ -196,72 +195,12 @@ def summary(tables: dict[str, list[Row]]) -> str:
     return "\n".join(lines)
 
 
-def _table(header: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def _proof(row: Row) -> str:
-    """The tests of a row, grouped by file; or its reason."""
-    by_file: dict[str, list[str]] = {}
-    for test in row.tests:
-        file, _, function = test.partition("::")
-        by_file.setdefault(file.removesuffix(".py"), []).append(function.removeprefix("test_").replace("_", " "))
-    if by_file:
-        return "; ".join(f"*{file}*: {', '.join(names)}" for file, names in by_file.items())
-    return f"none: {row.reason}" if row.reason else "**missing**"
-
-
-INTRODUCTION = """# Conformance
-
-Each normative statement of OASIS MQTT 5.0 and 3.1.1, in our own words, with the tests that check it. This page is
-written by `python -m tests.conformance.manifest --write` from `fixtures/statements/` and the marks of the tests; a test
-fails when it is out of date, and when a statement that binds a server has neither a test nor a reason why none can be
-written. The sentences of the standard itself are found by the same ids in its Appendix B. MQTT 3.1 has no numbered
-statements; the tests run in it wherever it says the same as 3.1.1.
-
-`make conformance` runs the suite. Most of its tests send packets made by hand over sockets, know nothing of
-Quantum, and can be pointed at any broker:
-
-```console
-$ python -m pytest tests/conformance --broker 127.0.0.1:1883
-```
-
-Rules that speak of time run on the virtual clock as well, to the millisecond: their tests lie in `tests/core/`.
-"""
-
-
-def document(tables: dict[str, list[Row]]) -> str:
-    """The page, whole."""
-    parts = [INTRODUCTION]
-    header = ["version", "duty", "statements", "covered", "reasoned", "missing"]
-    parts.append(_table(header, ([version, *line] for version, rows in tables.items() for line in counts(rows))))
-    for version, rows in tables.items():
-        parts.append(f"## MQTT {version}\n")
-        for chapter, title in CHAPTERS.items():
-            lines = [
-                [row.id.removeprefix("MQTT-"), row.duty, row.meaning, _proof(row)]
-                for row in rows
-                if row.chapter == chapter
-            ]
-            if lines:
-                parts.append(f"### {chapter} {title}\n")
-                parts.append(_table(["MQTT-", "duty", "meaning", "tests"], lines))
-    return "\n".join(parts)
-
-
-def texts(marks: list[Mark]) -> dict[Path, str]:
-    """All that `--write` writes."""
-    tables = {version: filled(version, marks) for version in VERSIONS}
-    out = {FOLDER / VERSIONS[version][0]: csv_text(rows) for version, rows in tables.items()}
-    out[DOCUMENT] = document(tables)
-    return out
-
-
 def main(words: list[str]) -> int:
     """The command. Exits with 1 where a mark is faulty or a server's statement is missing."""
     if words[:1] == ["--collect"]:
         return _collect_here(words[1])
+    from tests.conformance.page import texts
+
     marks = collect_marks()
     if words == ["--write"]:
         for path, text in texts(marks).items():

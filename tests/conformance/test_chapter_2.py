@@ -101,7 +101,7 @@ def test_pingreq_with_a_body_closes(target: Target, version: int, bystander: Bys
     closes(target, version, raw.packet(raw.PINGREQ, 0, b"x"), MALFORMED)
 
 
-@statement("311:MQTT-6.0.0-2")
+@statement("MQTT-4.2-1")
 def test_packets_arrive_byte_by_byte_and_many_at_once(target: Target, version: int, name: str) -> None:
     """Of a stream nobody promises where it is cut."""
     with Raw(target) as connection:

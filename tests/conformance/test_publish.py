@@ -121,7 +121,7 @@ def test_each_qos_has_its_answer(target: Target, version: int, name: str, packet
 # -- retain -----------------------------------------------------------------------------------------------------------
 
 
-@statement("MQTT-3.3.1-5", "MQTT-3.3.1-9", "MQTT-4.2-1", "311:MQTT-3.3.1-5", "311:MQTT-3.3.1-6", "311:MQTT-3.3.1-8")
+@statement("MQTT-3.3.1-5", "MQTT-3.3.1-9", "311:MQTT-3.3.1-5", "311:MQTT-3.3.1-6", "311:MQTT-3.3.1-8")
 @pytest.mark.parametrize("qos", [1, 2], ids=["qos1", "qos2"])
 def test_the_last_retained_message_is_sent_to_a_new_subscription(
     target: Target, version: int, name: str, qos: int

@@ -3,7 +3,8 @@ Method: the manifest is filled from the marks of all tests, and compared with wh
 
 import pytest
 
-from tests.conformance.manifest import DUTIES, VERSIONS, Mark, collect_marks, faults, filled, missing, read_rows, texts
+from tests.conformance.manifest import DUTIES, VERSIONS, Mark, collect_marks, faults, filled, missing, read_rows
+from tests.conformance.page import texts
 from tests.tidy.sources import ROOT
 
 
