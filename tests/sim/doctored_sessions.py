@@ -21,6 +21,13 @@ GROUP = """
 UNNOTICED = "plan a v311\n" + GROUP.replace("a connect", "a connect clean") + "a drop\n"
 WILL = "plan s will\n" + WATCHED + "s connect\n s< connack\n"
 DELAYED = "plan s will delay=30\n" + WATCHED + "s connect\n s< connack\n"
+# Two connections with a will that is retained, and somebody who found that of the second. Whether the first CONNECT was
+# given up is told where {} stands: then it may be acted on at any time.
+TWO_WILLS = (
+    "plan s retained-will\n s connect\n {}\n s drop\n s connect\n s< connack present\n s drop\n"
+    "m connect\n m< connack\n m subscribe will/# 1\n m< suback 1\n m< publish will/s 1 will:s:2 retain id=1\n"
+    "n connect\n n< connack\n n subscribe will/# 1\n n< suback 1\n"
+)
 # Sent again to a session that may have been begun anew, with another writer in between.
 RESENT_RETAINED = (
     "p connect clean\n p drop\n p connect clean\n p< connack\n p publish r/1 2 a retain\n q connect\n q< connack\n"
@@ -102,6 +109,16 @@ SESSIONS = {
     "a will on another topic": (
         "M4",
         WILL + "s drop\n ! m< publish will/t 1 will:s:1 id=1\n = m< publish will/s 1 will:s:1 id=1",
+    ),
+    "a will that a later connection's took the place of comes back": (
+        "M8",
+        TWO_WILLS.format("! s< connack") + "n< publish will/s 1 will:s:1 retain id=1",
+    ),
+    "the will of a CONNECT that was given up is gone again": (
+        "M8",
+        TWO_WILLS.format("")
+        + "n< publish will/s 1 will:s:1 retain id=1\n o connect\n o< connack\n o subscribe will/# 1\n o< suback 1\n"
+        + "! o< publish will/s 1 will:s:2 retain id=1\n = o< publish will/s 1 will:s:1 retain id=1",
     ),
     "a will with a higher QoS": (
         "M7",
