@@ -51,7 +51,7 @@ NO_MATCHING_SUBSCRIBERS: Final = 0x10
 class Answers:
     """Hands results to the connections that wait for them."""
 
-    __slots__ = ("_admission", "_causes", "_fanout", "_inbound", "closing", "reading")
+    __slots__ = ("_admission", "_causes", "_fanout", "_inbound", "closing", "reading", "reading_on")
 
     def __init__(self, admission: Admission, fanout: Fanout, inbound: Inbound, causes: CauseLedger) -> None:
         self._admission = admission
@@ -59,6 +59,7 @@ class Answers:
         self._inbound = inbound
         self._causes = causes
         self.closing: list[tuple[EdgeConnection, Cause]] = []  # refused here, to be closed by the edge
+        self.reading_on: list[EdgeConnection] = []  # whose slices are all answered
         self.reading: list[EdgeConnection] = []  # opened here: what came behind CONNECT may be read
 
     def answer(self, waiter: Waiter, result: Result) -> None:
@@ -125,6 +126,7 @@ class Answers:
             if then == ACK_SUBSCRIBE:
                 codes = self._inbound.slices.all_codes(waiter, codes)
                 self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
+                self._read_on(connection)
             else:
                 self._inbound.slices.keep_codes(waiter, codes)
             for run in result.retained:
@@ -138,6 +140,11 @@ class Answers:
             codes = self._inbound.slices.all_codes(waiter, result.reason_codes)
             connection.wire.send(Unsuback(waiter.packet_id, codes if connection.wire.is_v5 else []))
             self._fanout.mark(connection)
+            self._read_on(connection)
+
+    def _read_on(self, connection: EdgeConnection) -> None:
+        if connection.is_reading_held and not self._inbound.slices.holds(connection):
+            self.reading_on.append(connection)
 
     def _on_received(self, connection: EdgeConnection, packet_id: int, result: Result) -> None:
         self._inbound.on_publish_answered(connection)

@@ -270,6 +270,9 @@ class Edge:
         for connection in reading:
             if connection.keep_alive_ms:
                 self._deadlines.add(self._now_ms + connection.keep_alive_ms, connection.conn_id)
+        reading += answers.reading_on
+        answers.reading_on = []
+        for connection in reading:
             connection.is_reading_held = False
             if connection.is_paused:
                 connection.is_paused = False
@@ -405,8 +408,10 @@ class Edge:
             self.fanout.mark(connection)
         elif isinstance(packet, Subscribe):
             inbound.on_subscribe(connection, packet)
+            self._hold_reading(connection)
         elif isinstance(packet, Unsubscribe):
             inbound.on_unsubscribe(connection, packet)
+            self._hold_reading(connection)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(connection, packet)
         elif isinstance(packet, Auth):
@@ -416,6 +421,11 @@ class Edge:
         else:
             assert isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp))
             inbound.on_ack(connection, packet)
+
+    def _hold_reading(self, connection: EdgeConnection) -> None:
+        """Whoever asks for more than a turn can do is not read until that is done, so that it cannot pile up."""
+        if self._inbound.slices.holds(connection):
+            connection.is_reading_held = True
 
     def _on_early_packet(self, connection: EdgeConnection, packet: Packet) -> None:
         """CONNECT, or AUTH while authenticating; the wire let nothing else through before CONNECT."""

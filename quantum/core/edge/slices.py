@@ -1,7 +1,7 @@
 """SUBSCRIBE and UNSUBSCRIBE packets with many filters: given to the log slice by slice, so that nobody else waits for them.
 
 One slice is under way at a time, whoever's it is; the next one follows when that one is answered. A connection's later
-SUBSCRIBE and UNSUBSCRIBE packets wait behind its slices, so that they keep their order.
+SUBSCRIBE and UNSUBSCRIBE packets wait behind its slices, so that they keep their order, and it is not read meanwhile.
 """
 
 from collections import deque
@@ -51,7 +51,11 @@ class Slices:
 
     def is_needed(self, connection: EdgeConnection, filter_count: int) -> bool:
         """Whether a packet must take this way."""
-        return filter_count > SLICE_FILTERS or (len(self._sliced) > 0 and connection.conn_id in self._sliced)
+        return filter_count > SLICE_FILTERS or self.holds(connection)
+
+    def holds(self, connection: EdgeConnection) -> bool:
+        """Whether some of what the connection asked for waits or is under way."""
+        return len(self._sliced) > 0 and connection.conn_id in self._sliced
 
     def subscribe(
         self,

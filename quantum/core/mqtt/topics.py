@@ -32,13 +32,15 @@ def check_topic_filter(topic_filter: str) -> None:
         topic_filter = shared[1]
     if not has_wildcard(topic_filter):
         return
-    levels = topic_filter.split("/")
-    last = len(levels) - 1
-    for number, level in enumerate(levels):
-        if "#" in level and (level != "#" or number != last):
-            raise ProtocolError("Topic Filter with # that is not the whole last level", "MQTT-4.7.1-1", _FILTER_INVALID)
-        if "+" in level and level != "+":
+    last = len(topic_filter) - 1
+    at = topic_filter.find("#")
+    if at >= 0 and (at != last or (at > 0 and topic_filter[at - 1] != "/")):
+        raise ProtocolError("Topic Filter with # that is not the whole last level", "MQTT-4.7.1-1", _FILTER_INVALID)
+    at = topic_filter.find("+")
+    while at >= 0:
+        if (at > 0 and topic_filter[at - 1] != "/") or (at < last and topic_filter[at + 1] != "/"):
             raise ProtocolError("Topic Filter with + that is not a whole level", "MQTT-4.7.1-2", _FILTER_INVALID)
+        at = topic_filter.find("+", at + 1)
 
 
 def parse_shared(topic_filter: str) -> tuple[str, str] | None:

@@ -3,7 +3,9 @@ nobody else waits for it. Method: packets with more filters than three slices ho
 
 import pytest
 
+from quantum.core.causes import TOPIC_LEVELS_MAX
 from quantum.core.edge.slices import SLICE_FILTERS
+from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.packets import (
     V5,
     V311,
@@ -43,7 +45,8 @@ def test_one_answer_has_every_code_in_its_place(version: int, expiry_s: int) -> 
     codes = [number % 3 for number in range(COUNT)]
     codes[SLICE_FILTERS] = codes[COUNT - 1] = 0x97 if version == V5 else 0x80
     door.send_packet(client, Subscribe(1, wanted))
-    assert [Suback(1, codes)] == door.take(client)
+    reason = f"{TOPIC_LEVELS_MAX.id}: {TOPIC_LEVELS_MAX.text}"
+    assert [Suback(1, codes, {31: reason} if version == V5 else {})] == door.take(client)
     door.send_packet(client, Publish("many/1/x", b"m", 1, packet_id=1))
     assert [Puback(1), Publish("many/1/x", b"m", 1, packet_id=1)] == door.take(client)
     door.send_packet(client, Unsubscribe(2, ["nobody/+", *filters()]))
@@ -65,6 +68,20 @@ def test_later_packets_of_the_connection_wait_their_turn() -> None:
     expected = [Pingresp(), Suback(1, [1] * COUNT), Unsuback(2, [0]), Suback(3, [0])]
     assert expected == door.take(client)
     assert COUNT == door.node.partition.counts()["subscriptions"]
+
+
+def test_a_connection_with_slices_is_not_read_until_they_are_done() -> None:
+    door = Door()
+    client, _ = door.connected("c")
+    door.hold_disk = True
+    door.send_packet(client, Subscribe(1, [Subscription(each, 1) for each in filters()]))
+    door.send_packet(client, Pingreq())
+    assert [] == door.take(client)
+    door.send(client, encode_packet(V5, Publish("t", b"x" * 70_000)))
+    door.release_disk()
+    assert [Suback(1, [1] * COUNT), Pingresp()] == door.take(client)
+    door.send_packet(client, Pingreq())
+    assert [Pingresp()] == door.take(client)
 
 
 def test_others_are_answered_while_slices_wait() -> None:
