@@ -5,14 +5,12 @@ The paths and their meaning are the node's; here are only the protocol, its limi
 
 import asyncio
 import json
-import resource
-import time
 from collections.abc import Iterator
 from typing import Final, cast, final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -135,6 +133,8 @@ class _Exchange(asyncio.Protocol):
         target = urlsplit(self._request.target.decode("ascii", "replace"))
         path = unquote(target.path)
         method = self._request.method.decode("ascii")
+        if method == "HEAD":
+            method = "GET"  # `_reply` leaves the body away
         if path == "/v1/version" and method == "GET":
             self._reply(200, _JSON, _encode({"name": "quantum", "version": quantum.__version__}))
             return
@@ -201,22 +201,8 @@ class _Samples(Collector):
 
 
 def render_metrics(rows: list[list[object]]) -> bytes:
-    """The node's samples and the process's own, in the text format."""
+    """The node's samples and the process's own, under the names that every dashboard knows, in the text format."""
     registry = CollectorRegistry(auto_describe=False)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_ms = int((usage.ru_utime + usage.ru_stime) * 1000)
-    own: list[list[object]] = [
-        ["process_cpu_milliseconds", "counter", "CPU time of the broker process", [[{}, cpu_ms]]],
-        ["process_resident_memory_bytes", "gauge", "Resident memory", [[{}, _resident_bytes()]]],
-        ["process_clock_seconds", "gauge", "The node's wall clock", [[{}, int(time.time())]]],
-    ]
-    registry.register(_Samples(rows + own))
+    registry.register(_Samples(rows))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

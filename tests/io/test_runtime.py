@@ -120,7 +120,15 @@ def test_operators_are_answered(node: BrokerProcess) -> None:
     assert "open" == view["connection"]["state"]
     client.close()
     names = {family.name for family in text_string_to_metric_families(ask(node, "/metrics")[1].decode())}
-    assert {"quantum_ready", "quantum_edge_ledger_balanced", "process_resident_memory_bytes"} <= names
+    assert {
+        "quantum_ready",
+        "quantum_edge_ledger_balanced",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds",
+    } <= names
+    request = urllib.request.Request(f"http://127.0.0.1:{node.ports['http']}/readyz", method="HEAD")
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as head:
+        assert (200, b"") == (head.status, head.read())
     assert 404 == ask(node, "/nothing")[0]
     with socket.create_connection(("127.0.0.1", node.ports["http"]), DEADLINE_S) as raw:
         raw.sendall(b"not http at all\r\n\r\n")

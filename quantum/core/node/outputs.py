@@ -14,12 +14,11 @@ from quantum.core.wal.requests import DiskRequest
 @final
 @dataclass(slots=True)
 class AdminReply:
-    """The answer to an `AdminRequest`; `body` becomes JSON unless `text` is given."""
+    """The answer to an `AdminRequest`; `body` becomes JSON."""
 
     number: int
     status: int
     body: dict[str, object] | None = None
-    text: str = ""
 
 
 @final
