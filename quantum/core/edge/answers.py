@@ -18,7 +18,7 @@ from quantum.core.broker.effects import (
     Subscribed,
     Unsubscribed,
 )
-from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, STALE_EPOCH, Cause
+from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, STALE_EPOCH, SUBSCRIPTIONS_MAX, Cause
 from quantum.core.edge.admission import Admission, refuse
 from quantum.core.edge.connections import CLOSED, OPEN, OPENING, EdgeConnection
 from quantum.core.edge.fanout import PUMP_MESSAGE_BYTES, Fanout, encoded
@@ -123,9 +123,14 @@ class Answers:
             assert waiter.reason_codes is not None
             decided = iter(result.reason_codes)
             codes = [next(decided) if code == DECIDED_BY_LOG else code for code in waiter.reason_codes]
+            if SUBSCRIPTIONS_MAX.reason_code in result.reason_codes:
+                self._causes.note(SUBSCRIPTIONS_MAX, connection.client_id, f"SUBSCRIBE {waiter.packet_id}")
             if then == ACK_SUBSCRIBE:
                 codes = self._inbound.slices.all_codes(waiter, codes)
-                self._inbound.answer_subscribe(connection, waiter.packet_id, codes)
+                reason = waiter.reason
+                if not reason and SUBSCRIPTIONS_MAX.reason_code in codes:
+                    reason = f"{SUBSCRIPTIONS_MAX.id}: {SUBSCRIPTIONS_MAX.text}"
+                self._inbound.answer_subscribe(connection, waiter.packet_id, codes, reason)
                 self._read_on(connection)
             else:
                 self._inbound.slices.keep_codes(waiter, codes)

@@ -63,7 +63,7 @@ from quantum.core.mqtt.packets import (
     Subscription,
     Unsubscribe,
 )
-from quantum.core.mqtt.properties import SUBSCRIPTION_IDENTIFIER
+from quantum.core.mqtt.properties import REASON_STRING, SUBSCRIPTION_IDENTIFIER
 from quantum.core.mqtt.topics import has_wildcard, parse_shared
 from quantum.core.mqtt.wire import U16
 
@@ -295,6 +295,7 @@ class Inbound:
         """Filter by filter: what the edge refuses is decided here, the rest by the log. [MQTT-3.8.4-5]"""
         allowed: list[Subscription] = []
         reason_codes: list[int] = []
+        reason = ""
         for subscription in packet.subscriptions:
             cause = self._subscription_refusal(subscription)
             if cause is None:
@@ -314,17 +315,18 @@ class Inbound:
             else:
                 self._causes.note(cause, connection.client_id, subscription.topic_filter)
                 reason_codes.append(cause.reason_code)
+                reason = reason or f"{cause.id}: {cause.text}"
         ids = packet.properties.get(SUBSCRIPTION_IDENTIFIER)
         subscription_id = ids[0] if isinstance(ids, list) and ids and isinstance(ids[0], int) else 0
         if not allowed:
-            self.answer_subscribe(connection, packet.packet_id, reason_codes)
+            self.answer_subscribe(connection, packet.packet_id, reason_codes, reason)
             return
         if self.slices.is_needed(connection, len(allowed)):
-            self.slices.subscribe(connection, packet.packet_id, allowed, reason_codes, subscription_id)
+            self.slices.subscribe(connection, packet.packet_id, allowed, reason_codes, reason, subscription_id)
             return
         self.batch.add(
             SubscribeSession(connection.client_id, connection.conn_epoch, allowed, subscription_id),
-            Waiter(connection, ACK_SUBSCRIBE, packet.packet_id, reason_codes),
+            Waiter(connection, ACK_SUBSCRIBE, packet.packet_id, reason_codes, reason),
         )
 
     def _subscription_refusal(self, subscription: Subscription) -> Cause | None:
@@ -337,11 +339,13 @@ class Inbound:
         levels = topic_filter if shared is None else shared[1]
         return TOPIC_LEVELS_MAX if levels.count("/") >= self._config.topic_levels_max else None
 
-    def answer_subscribe(self, connection: EdgeConnection, packet_id: int, reason_codes: list[int]) -> None:
-        """SUBACK; in 3.x every refusal is 0x80. [MQTT-3.8.4-6]"""
+    def answer_subscribe(
+        self, connection: EdgeConnection, packet_id: int, reason_codes: list[int], reason: str
+    ) -> None:
+        """SUBACK, with the reason of its first refusal; in 3.x every refusal is 0x80. [MQTT-3.8.4-6]"""
         if not connection.wire.is_v5:
             reason_codes = [code if code < 0x80 else 0x80 for code in reason_codes]
-        connection.wire.send(Suback(packet_id, reason_codes))
+        connection.wire.send(Suback(packet_id, reason_codes, {REASON_STRING: reason} if reason else {}))
         self._fanout.mark(connection)
 
     def on_unsubscribe(self, connection: EdgeConnection, packet: Unsubscribe) -> None:

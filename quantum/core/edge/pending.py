@@ -38,14 +38,21 @@ class Waiter:
     then: int
     packet_id: int
     reason_codes: list[int] | None  # SUBACK codes already decided by the edge, -1 where the log decides
+    reason: str  # why the edge refused the first of those it refused
 
     def __init__(
-        self, connection: EdgeConnection, then: int, packet_id: int, reason_codes: list[int] | None = None
+        self,
+        connection: EdgeConnection,
+        then: int,
+        packet_id: int,
+        reason_codes: list[int] | None = None,
+        reason: str = "",
     ) -> None:
         self.connection = connection
         self.then = then
         self.packet_id = packet_id
         self.reason_codes = reason_codes
+        self.reason = reason
 
 
 @final

@@ -63,6 +63,7 @@ class Slices:
         packet_id: int,
         allowed: list[Subscription],
         reason_codes: list[int],
+        reason: str,
         subscription_id: int,
     ) -> None:
         """A SUBSCRIBE; `allowed` has a subscription for each reason code that the log decides."""
@@ -72,7 +73,7 @@ class Slices:
             end = begin + part.count(DECIDED_BY_LOG)
             then = SLICE_SUBSCRIBE if at + SLICE_FILTERS < len(reason_codes) else ACK_SUBSCRIBE
             command = SubscribeSession(connection.client_id, connection.conn_epoch, allowed[begin:end], subscription_id)
-            self._add(command, Waiter(connection, then, packet_id, part))
+            self._add(command, Waiter(connection, then, packet_id, part, reason))
             begin = end
 
     def unsubscribe(self, connection: EdgeConnection, packet_id: int, topic_filters: list[str]) -> None:

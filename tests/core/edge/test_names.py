@@ -43,7 +43,8 @@ def test_a_filter_of_too_many_levels_is_refused_alone(topic_filter: str, version
     several = Several(1)
     conn_id = several.connect(1, "c", version=version)
     several.send(conn_id, Subscribe(1, [Subscription("a", 1), Subscription(topic_filter, 1), Subscription("b", 2)]))
-    assert [Suback(1, [1, code, 2])] == several.take(conn_id)
+    reason = f"{TOPIC_LEVELS_MAX.id}: {TOPIC_LEVELS_MAX.text}"
+    assert [Suback(1, [1, code, 2], {31: reason} if version == V5 else {})] == several.take(conn_id)
     assert 1 == several.counted(1, TOPIC_LEVELS_MAX.number)
     assert 2 == several.sites[1].state.counts()["subscriptions"]
 

@@ -1,6 +1,8 @@
 """Goal: what the server says beside its answers: where else to go, where to reply, and why; only to those who may hear it.
 Method: packets through the node's door."""
 
+from dataclasses import replace
+
 import pytest
 
 from quantum.core.edge.config import EdgeConfig
@@ -13,9 +15,11 @@ from quantum.core.mqtt.packets import (
     Disconnect,
     Puback,
     Publish,
+    Suback,
     Subscribe,
     Subscription,
 )
+from quantum.core.node.config import default_policy
 from tests.core.node.door import Door
 
 REASON, USER_PROPERTY, REFERENCE, RESPONSE = 31, 38, 28, 26
@@ -172,9 +176,34 @@ def test_reason_never_makes_a_packet_larger_than_the_client_takes(size: int) -> 
     assert [conn_id] == door.closed
 
 
-def test_subscription_refused_by_the_edge_is_told_by_its_code() -> None:
-    door = Door(edge=EdgeConfig(shared_available=False))
-    conn_id, _ = door.connected("c")
-    door.send_packet(conn_id, Subscribe(1, [Subscription("$share/g/t", 0)]))
+@pytest.mark.parametrize(("asked", "is_told"), [(None, True), (0, False)])
+@pytest.mark.parametrize(
+    ("filters", "codes", "reason"),
+    [
+        (["$share/g/t"], [0x9E], "shared_not_supported: "),
+        (["a", "$share/g/t", "b/" * 200], [1, 0x9E, 0x97], "shared_not_supported: "),
+        (["a", "b", "c"], [1, 1, 0x97], "subscriptions_max: "),
+        (["a", "b"], [1, 1], None),
+    ],
+)
+def test_suback_says_why_the_first_filter_was_refused(
+    asked: int | None, is_told: bool, filters: list[str], codes: list[int], reason: str | None
+) -> None:
+    """3.9.2.1.2"""
+    door = Door(edge=EdgeConfig(shared_available=False), policy=replace(default_policy(), subscriptions_max=2))
+    conn_id, _ = door.connected("c", properties={} if asked is None else {23: asked})
+    door.send_packet(conn_id, Subscribe(1, [Subscription(topic_filter, 1) for topic_filter in filters]))
     (suback,) = door.take(conn_id)
-    assert [0x9E] == suback.reason_codes  # type: ignore[union-attr]
+    assert isinstance(suback, Suback)
+    assert codes == suback.reason_codes
+    told = str(suback.properties.get(REASON, ""))
+    assert told.startswith(reason) if is_told and reason else told == ""
+    if reason:
+        assert reason.split(":")[0] in str(door.ask("/why").body)
+
+
+def test_older_client_is_told_no_reason() -> None:
+    door = Door(edge=EdgeConfig(shared_available=False))
+    conn_id, _ = door.connected("c", version=V311)
+    door.send_packet(conn_id, Subscribe(1, [Subscription("$share/g/t", 0), Subscription("t", 1)]))
+    assert [Suback(1, [0x80, 1])] == door.take(conn_id)

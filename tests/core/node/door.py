@@ -1,12 +1,13 @@
 """A node behind its door, for tests: a disk in memory that answers when it is told to, and connections by number."""
 
+from quantum.core.broker.commands import SetPolicy
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.events import Event
 from quantum.core.mqtt.decode import decode_packet
 from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.framer import Framer
 from quantum.core.mqtt.packets import V5, V311, Connack, Connect, Packet
-from quantum.core.node.config import NodeConfig
+from quantum.core.node.config import NodeConfig, default_policy
 from quantum.core.node.inputs import TCP, Accepted, AdminRequest, Inputs
 from quantum.core.node.node import Node
 from quantum.core.node.outputs import AdminReply, Outputs
@@ -57,10 +58,13 @@ class Disk:
 class Door:
     """Drives turns. `hold_disk` keeps completions back; time stands still unless it is moved."""
 
-    def __init__(self, disk: Disk | None = None, edge: EdgeConfig | None = None) -> None:
+    def __init__(
+        self, disk: Disk | None = None, edge: EdgeConfig | None = None, policy: SetPolicy | None = None
+    ) -> None:
         self.disk = disk or Disk()
         storage = StorageConfig(segment_bytes=1 << 20, snapshot_log_bytes=1 << 22)
-        config = NodeConfig(Identity("cluster", "node"), edge or EdgeConfig(), storage=storage)
+        identity = Identity("cluster", "node")
+        config = NodeConfig(identity, edge or EdgeConfig(), policy or default_policy(), storage)
         self.node = Node(config, 1)
         self.inputs = Inputs(now_ms=1_000, wall_ms=1_700_000_000_000)
         self.out = Outputs()
