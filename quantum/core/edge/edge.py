@@ -458,9 +458,11 @@ class Edge:
             raise ProtocolError("packet other than AUTH during authentication", "MQTT-3.1.2-30")
 
     def _authenticate(self, connection: EdgeConnection, answer: Auth | Cause | None) -> None:
-        if isinstance(answer, Auth):
+        if isinstance(answer, Auth) and connection.wire.may_send(answer):
             connection.wire.send(answer)
             self.fanout.mark(connection)
+        elif isinstance(answer, Auth):
+            self._refuse(connection, CLIENT_PACKET_TOO_LARGE, "AUTH is larger than the client's Maximum Packet Size")
         elif answer is not None:
             self._refuse(connection, answer, answer.text)
         else:
