@@ -39,7 +39,8 @@ def install() -> str:
         except subprocess.TimeoutExpired:
             return f"npm ci did not end within {INSTALL_S} s"
         if done.returncode:
-            return "npm ci failed: " + next(iter(done.stderr.strip().splitlines()), "without a word")
+            errors = [line for line in done.stderr.splitlines() if line.lower().startswith(("npm error", "npm err!"))]
+            return "npm ci failed: " + next(iter(errors), "without a word")
         stamp.write_text(lock.read_text())
     return ""
 
