@@ -69,6 +69,18 @@ def complete(connection: Raw, received: Received) -> None:
         connection.send(raw.ack(connection.version, raw.PUBCOMP, received.packet_id))
 
 
+def finish(publisher: Raw) -> Received:
+    """See a PUBLISH that was sent through to its end; the PUBACK or PUBREC. 4.3.3: at QoS 2 a server may wait with the
+    message until PUBREL."""
+    answer = publisher.read()
+    if answer.type == raw.PUBREC:
+        publisher.send(raw.ack(publisher.version, raw.PUBREL, answer.packet_id))
+        assert answer.packet_id == publisher.expect(raw.PUBCOMP).packet_id
+    else:
+        assert raw.PUBACK == answer.type
+    return answer
+
+
 def unretain(target: raw.Address, *topics: str) -> None:
     """Remove retained messages, so that a later run begins as this one did."""
     with opened(target, 4, "") as connection:

@@ -197,7 +197,7 @@ def test_what_was_published_before_a_disconnect_is_delivered(target: Target, ver
     """A client that leaves right behind its last message, as most that are woken up to publish do."""
     with opened(target, version, f"{name}-s") as subscriber:
         subscriber.subscribe((f"{name}/t", 0))
-        for qos in (0, 1, 2):
+        for qos in (0, 1):
             with opened(target, version, f"{name}-c") as connection:
                 publication = raw.publish(version, f"{name}/t", b"%d" % qos, qos=qos, packet_id=1)
                 connection.send(publication + raw.disconnect(version))
@@ -240,7 +240,8 @@ def test_a_disconnect_from_the_server_fits_the_client(target: Target, version: i
         connection.send(b"\0\0")
         told = connection.read_or_end()
         if told is not None:
-            assert (raw.DISCONNECT, 0x81) == (told.type, told.code)
+            assert raw.DISCONNECT == told.type
+            assert told.code in (0x81, 0x82)
             assert 2 + len(told.body) <= maximum
             connection.expect_end()
         assert told is not None or not target.says_why

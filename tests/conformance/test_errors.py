@@ -67,7 +67,7 @@ def test_a_second_connect_closes_and_takes_nothing_over(
 
 
 @statement("MQTT-4.13.1-1", "MQTT-4.3.2-4", "MQTT-4.5.0-1", "311:MQTT-4.8.0-1", "311:MQTT-4.3.2-2")
-@pytest.mark.parametrize("qos", [0, 1, 2], ids=["qos0", "qos1", "qos2"])
+@pytest.mark.parametrize("qos", [0, 1], ids=["qos0", "qos1"])
 def test_what_came_right_before_an_error_counts(
     target: Target, version: int, name: str, qos: int, bystander: Bystander
 ) -> None:
@@ -81,7 +81,7 @@ def test_what_came_right_before_an_error_counts(
         )
         received = connection.read_or_end()
         while received is not None:
-            assert received.type in (raw.PUBACK, raw.PUBREC, raw.DISCONNECT)
+            assert received.type in (raw.PUBACK, raw.DISCONNECT)
             received = connection.read_or_end()
         assert b"before" == message(subscriber).payload
         subscriber.expect_silence()
@@ -91,7 +91,7 @@ def test_what_came_right_before_an_error_counts(
 @pytest.mark.parametrize(
     "data, codes",
     [
-        (b"\0\0", (0x81,)),
+        (b"\0\0", (0x81, 0x82)),
         (raw.publish(5, "a", b"x", qos=3, packet_id=1), (0x81,)),
         (raw.publish(5, "a/#", b"x"), (0x81, 0x82, 0x90)),
         (raw.connect(5, "x"), (0x82,)),

@@ -18,6 +18,11 @@ def publications(version: int, topic: str, qos: int, numbers: range) -> bytes:
     return b"".join(raw.publish(version, topic, b"%d" % n, qos=qos, packet_id=n) for n in numbers)
 
 
+def maybe_refused(target: Target, name: str) -> str:
+    """A name that Quantum refuses a message to; other brokers may close for it."""
+    return f"$SYS/{name}" if target.says_why else f"{name}/other"
+
+
 @statement("MQTT-4.6.0-2", "MQTT-4.3.2-4", "311:MQTT-4.6.0-2")
 @KINDS
 def test_puback_comes_in_the_order_of_publish(target: Target, version: int, name: str, is_lasting: bool) -> None:
@@ -25,7 +30,7 @@ def test_puback_comes_in_the_order_of_publish(target: Target, version: int, name
     with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
         for first in range(1, 101, 10):
             numbers = range(first, first + 9)
-            refused = raw.publish(version, f"$SYS/{name}", b"x", qos=1, packet_id=first + 9)
+            refused = raw.publish(version, maybe_refused(target, name), b"x", qos=1, packet_id=first + 9)
             publisher.send(refused + publications(version, f"{name}/t", 1, numbers))
             assert [first + 9, *numbers] == [publisher.expect(raw.PUBACK).packet_id for _ in range(10)]
     ended(target, version, f"{name}-p")
@@ -37,7 +42,7 @@ def test_pubrec_comes_in_the_order_of_publish(target: Target, version: int, name
     with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
         for first in range(1, 101, 10):
             numbers = range(first, first + 9)
-            refused = raw.publish(version, f"$SYS/{name}", b"x", qos=2, packet_id=first + 9)
+            refused = raw.publish(version, maybe_refused(target, name), b"x", qos=2, packet_id=first + 9)
             publisher.send(refused + publications(version, f"{name}/t", 2, numbers))
             assert [first + 9, *numbers] == [publisher.expect(raw.PUBREC).packet_id for _ in range(10)]
             publisher.send(b"".join(raw.ack(version, raw.PUBREL, n) for n in numbers))
@@ -128,7 +133,7 @@ def test_each_qos_keeps_its_own_order_in_a_mixed_stream(
         subscriber.subscribe((f"{name}/t", 2))
         for number in range(1, 19):
             qos, retain = number % 3, number % 4 == 0
-            publisher.send(raw.publish(version, f"{name}/t", b"%d" % number, qos=qos, retain=retain, packet_id=number))
+            publisher.publish(f"{name}/t", b"%d" % number, qos=qos, retain=retain, packet_id=number)
         by_qos: dict[int, list[int]] = {0: [], 1: [], 2: []}
         for _ in range(18):
             received = subscriber.expect(raw.PUBLISH)

@@ -7,8 +7,16 @@ import pytest
 from tests.conformance import raw
 from tests.conformance.bystander import Bystander
 from tests.conformance.conftest import Target
-from tests.conformance.opened import ended, lasting, message, opened, resumed
+from tests.conformance.opened import ended, finish, lasting, message, opened, resumed
 from tests.conformance.statements import statement
+
+
+def unknown(target: Target, version: int) -> tuple[int, ...]:
+    """The codes that say that no exchange has this identifier. 3.6.2.1 and 3.7.2.1 give 0x92 and do not insist on it."""
+    if version < 5:
+        return (0,)
+    return (0x92,) if target.says_why else (0x92, 0)
+
 
 # -- from the client --------------------------------------------------------------------------------------------------
 
@@ -50,7 +58,7 @@ def test_a_publish_repeated_on_a_new_connection_is_delivered_once(
             publisher.send(raw.ack(version, raw.PUBREL, 8))
             pubcomp = publisher.expect(raw.PUBCOMP)
             assert 8 == pubcomp.packet_id
-            assert (0x92 if cut == "before-pubcomp" and version == 5 else 0) == pubcomp.code
+            assert pubcomp.code == 0 or (cut == "before-pubcomp" and pubcomp.code in unknown(target, version))
         assert b"once" == message(subscriber).payload
         subscriber.expect_silence()
     ended(target, version, client_id)
@@ -58,14 +66,22 @@ def test_a_publish_repeated_on_a_new_connection_is_delivered_once(
 
 @statement("MQTT-4.3.3-12", "MQTT-4.1.0-2", "MQTT-3.1.2-4", "311:MQTT-4.3.3-2", "311:MQTT-3.1.2-6")
 def test_a_publish_repeated_behind_a_lost_session_is_new(target: Target, version: int, name: str) -> None:
-    """The DUP flag is no memory: the session that knew the Packet Identifier has ended, so the message is published."""
+    """The DUP flag is no memory: the session that knew the Packet Identifier has ended, so the message is published.
+
+    Whether the one without PUBREL was is the server's choice. 4.3.3
+    """
     with opened(target, version, f"{name}-s") as subscriber:
-        subscriber.subscribe((f"{name}/t", 2))
-        for dup in (False, True):
-            with opened(target, version, f"{name}-p") as publisher:
-                publisher.send(raw.publish(version, f"{name}/t", b"x", qos=2, dup=dup, packet_id=8))
-                publisher.expect(raw.PUBREC)
-            assert b"x" == message(subscriber).payload
+        subscriber.subscribe((f"{name}/t", 0))
+        with opened(target, version, f"{name}-p") as publisher:
+            publisher.send(raw.publish(version, f"{name}/t", b"first", qos=2, packet_id=8))
+            publisher.expect(raw.PUBREC)
+        with opened(target, version, f"{name}-p") as publisher:
+            publisher.send(raw.publish(version, f"{name}/t", b"second", qos=2, dup=True, packet_id=8))
+            finish(publisher)
+        received = message(subscriber)
+        if received.payload == b"first":
+            received = message(subscriber)
+        assert b"second" == received.payload
         subscriber.expect_silence()
 
 
@@ -85,7 +101,8 @@ def test_a_pubrel_for_nothing_is_answered(target: Target, version: int, name: st
     with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
         publisher.send(raw.ack(version, raw.PUBREL, 77))
         pubcomp = publisher.expect(raw.PUBCOMP)
-        assert (77, 0x92 if version == 5 else 0) == (pubcomp.packet_id, pubcomp.code)
+        assert 77 == pubcomp.packet_id
+        assert pubcomp.code in unknown(target, version)
         publisher.publish(f"{name}/t", b"x", qos=2, packet_id=77)
         publisher.expect_silence()
     ended(target, version, f"{name}-p")
@@ -97,8 +114,9 @@ def test_behind_a_pubrec_with_an_error_the_packet_identifier_is_free(target: Tar
     with opened(target, version, f"{name}-p") as publisher, opened(target, version, f"{name}-s") as subscriber:
         subscriber.subscribe((f"{name}/t", 0))
         publisher.send(raw.publish(version, f"$SYS/{name}", b"x", qos=2, packet_id=4))
-        if publisher.expect(raw.PUBREC).code < 0x80:
-            pytest.skip("this broker accepts what is published to $SYS")
+        answer = publisher.read_or_end()
+        if answer is None or answer.type != raw.PUBREC or answer.code < 0x80:
+            pytest.skip("this broker does not refuse one publication to $SYS")
         publisher.publish(f"{name}/t", b"new", qos=2, packet_id=4)
         assert b"new" == message(subscriber).payload
 
@@ -201,7 +219,8 @@ def test_a_pubrec_for_nothing_can_be_ended(
     with (lasting if is_lasting else opened)(target, version, f"{name}-s") as subscriber:
         subscriber.send(raw.ack(version, raw.PUBREC, 55))
         pubrel = subscriber.expect(raw.PUBREL)
-        assert (55, 0x92 if version == 5 else 0) == (pubrel.packet_id, pubrel.code)
+        assert 55 == pubrel.packet_id
+        assert pubrel.code in unknown(target, version)
         subscriber.send(raw.ack(version, raw.PUBCOMP, 55, 0x92 if version == 5 else 0))
         subscriber.expect_silence()
     ended(target, version, f"{name}-s")

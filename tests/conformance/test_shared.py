@@ -194,6 +194,8 @@ def test_what_was_sent_and_not_acknowledged_is_not_lost_with_its_member(
     target: Target, version: int, name: str
 ) -> None:
     """QoS 1: when a member's session ends, the message goes to another one, or was sent to the other before."""
+    if not target.says_why:
+        pytest.skip("4.8.2 says SHOULD; Quantum does")
     holding, staying = lasting(target, version, f"{name}-a"), lasting(target, version, f"{name}-b")
     with holding, staying, opened(target, version, f"{name}-p") as publisher:
         for client in (holding, staying):

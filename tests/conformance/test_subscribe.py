@@ -61,6 +61,8 @@ def test_a_filter_that_is_no_utf_8_closes(
 def test_a_subscribe_without_a_whole_pair_closes(
     target: Target, version: int, name: str, payload: bytes, bystander: Bystander
 ) -> None:
+    if version == 3 and not payload:
+        pytest.skip("3.1 does not say so")
     with opened(target, version, f"{name}-s") as connection:
         connection.send(raw.packet(raw.SUBSCRIBE, 2, raw.u16(1), b"\0" if version == 5 else b"", payload))
         connection.expect_closed()
@@ -162,7 +164,11 @@ def test_the_last_of_equal_filters_in_one_subscribe_holds(target: Target, versio
 def test_each_filter_of_a_packet_has_its_own_answer(target: Target, version: int, name: str) -> None:
     """A filter of very many levels may be refused; the ones beside it are granted."""
     with opened(target, version, f"{name}-s") as subscriber, opened(target, version, f"{name}-p") as publisher:
-        suback = subscriber.subscribe((f"{name}/a", 1), ("x/" * 10_000 + name, 1), (f"{name}/b", 2))
+        subscriber.send(raw.subscribe(version, 1, (f"{name}/a", 1), ("x/" * 10_000 + name, 1), (f"{name}/b", 2)))
+        suback = subscriber.read_or_end()
+        if suback is None or suback.type != raw.SUBACK:
+            assert not target.says_why
+            pytest.skip("this broker closes instead of refusing one filter")
         assert 3 == len(suback.codes)
         assert [1, 2] == [suback.codes[0], suback.codes[2]]
         assert suback.codes[1] in (SUBACK_CODES if version == 5 else (1, 0x80))

@@ -47,6 +47,8 @@ def test_a_filter_that_is_no_utf_8_closes(
 def test_an_unsubscribe_without_a_whole_filter_closes(
     target: Target, version: int, name: str, payload: bytes, bystander: Bystander
 ) -> None:
+    if version == 3 and not payload:
+        pytest.skip("3.1 does not say so")
     with opened(target, version, f"{name}-s") as connection:
         connection.send(raw.packet(raw.UNSUBSCRIBE, 2, raw.u16(1), b"\0" if version == 5 else b"", payload))
         connection.expect_closed()
