@@ -130,7 +130,11 @@ class _Exchange(asyncio.Protocol):
 
     def _ask(self) -> None:
         assert self._request is not None
-        target = urlsplit(self._request.target.decode("ascii", "replace"))
+        try:
+            target = urlsplit(self._request.target.decode("ascii", "replace"))
+        except ValueError:  # an authority in brackets that is no address
+            self._reply(400, _JSON, _encode({"error": "a request target that cannot be read"}))
+            return
         path = unquote(target.path)
         method = self._request.method.decode("ascii")
         if method == "HEAD":

@@ -133,6 +133,9 @@ def test_operators_are_answered(node: BrokerProcess) -> None:
     with socket.create_connection(("127.0.0.1", node.ports["http"]), DEADLINE_S) as raw:
         raw.sendall(b"not http at all\r\n\r\n")
         assert b"HTTP/1.1 400" in raw.recv(200)
+    with socket.create_connection(("127.0.0.1", node.ports["http"]), DEADLINE_S) as raw:
+        raw.sendall(b"GET //[ HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"HTTP/1.1 400" in raw.recv(200)
 
 
 def test_reader_that_stops_costs_the_node_little_and_others_nothing(node: BrokerProcess) -> None:
