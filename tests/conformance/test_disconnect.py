@@ -76,6 +76,21 @@ def test_each_length_of_a_disconnect_is_understood(target: Target, version: int,
         witness.expect_silence()
 
 
+@statement("MQTT-4.13.1-1", "MQTT-3.1.2-8")
+@pytest.mark.parametrize("which", [raw.REASON_STRING, raw.SESSION_EXPIRY_INTERVAL], ids=["reason", "expiry"])
+@pytest.mark.versions(5)
+def test_a_property_twice_in_disconnect_is_an_error(
+    target: Target, version: int, name: str, which: int, bystander: Bystander
+) -> None:
+    will = Will(f"{name}/will", b"will", qos=1)
+    once: raw.Property = (which, "tired" if which == raw.REASON_STRING else 0)
+    with opened(target, version, f"{name}-w") as witness, opened(target, version, name, will=will) as connection:
+        witness.subscribe((f"{name}/will", 0))
+        connection.send(raw.disconnect(version, 0, [once, once]))
+        connection.expect_closed()
+        assert b"will" == message(witness).payload
+
+
 # -- the will ---------------------------------------------------------------------------------------------------------
 
 

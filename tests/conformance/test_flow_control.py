@@ -101,6 +101,47 @@ def test_an_error_opens_the_window(target: Target, version: int, name: str, qos:
     ended(target, version, f"{name}-s")
 
 
+@statement("MQTT-4.9.0-2", "MQTT-4.3.3-3", "MQTT-4.3.3-5", "MQTT-3.3.4-9")
+@KINDS
+@pytest.mark.parametrize("step", ["publish", "pubrel"])
+@pytest.mark.versions(5)
+def test_an_acknowledgement_of_another_kind_opens_no_window(
+    target: Target, version: int, name: str, is_lasting: bool, step: str
+) -> None:
+    """QoS 2 is open: a PUBACK, a PUBCOMP before PUBREC, or any for another identifier, ends nothing."""
+    with (
+        (lasting if is_lasting else opened)(target, version, f"{name}-s", properties=window(1)) as subscriber,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        subscriber.subscribe((f"{name}/t", 2))
+        for payload in (b"open", b"next"):
+            publisher.publish(f"{name}/t", payload, qos=2)
+        packet_id = subscriber.expect(raw.PUBLISH).packet_id
+        if step == "pubrel":
+            subscriber.send(raw.ack(version, raw.PUBREC, packet_id))
+            subscriber.expect(raw.PUBREL)
+        wrong = [(raw.PUBACK, packet_id), (raw.PUBACK, packet_id + 1), (raw.PUBCOMP, packet_id + 1)]
+        if step == "publish":
+            wrong.append((raw.PUBCOMP, packet_id))
+        for kind, identifier in wrong:
+            subscriber.send(raw.ack(version, kind, identifier))
+            if target.says_why:
+                no_more(subscriber)
+                continue
+            subscriber.send(raw.pingreq())
+            received = subscriber.read_or_end()
+            if received is None or received.type == raw.DISCONNECT:
+                return
+            assert raw.PINGRESP == received.type
+        if step == "publish":
+            subscriber.send(raw.ack(version, raw.PUBREC, packet_id))
+            subscriber.expect(raw.PUBREL)
+        subscriber.send(raw.ack(version, raw.PUBCOMP, packet_id))
+        assert b"next" == message(subscriber).payload
+        no_more(subscriber)
+    ended(target, version, f"{name}-s")
+
+
 @statement("MQTT-3.3.4-10", "MQTT-4.9.0-3", "MQTT-4.9.0-2")
 @KINDS
 @pytest.mark.versions(5)

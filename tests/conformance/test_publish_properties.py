@@ -70,7 +70,7 @@ def test_properties_of_the_publisher_reach_subscribers_unaltered(
     unretain(target, topic)
 
 
-@statement("MQTT-3.3.2-17", "MQTT-3.3.2-18")
+@statement("311:MQTT-3.3.2-1")
 def test_properties_do_not_reach_older_clients(target: Target, name: str) -> None:
     with opened(target, 4, f"{name}-s") as subscriber, opened(target, 5, f"{name}-p") as publisher:
         subscriber.subscribe((f"{name}/t", 0))

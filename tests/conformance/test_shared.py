@@ -163,6 +163,18 @@ def test_whatever_is_well_formed_is_a_share(target: Target, version: int, name: 
         assert topic == message(client).topic
 
 
+@statement("MQTT-4.8.2-1", "MQTT-3.3.2-3")
+@pytest.mark.versions(5)
+def test_a_name_that_begins_with_share_is_no_way_into_a_group(target: Target, version: int, name: str) -> None:
+    """A server may refuse it as well; what is shared is chosen by subscribers, never by publishers."""
+    with opened(target, version, f"{name}-s") as client, opened(target, version, f"{name}-p") as publisher:
+        client.subscribe((f"$share/g/{name}/t", 1), (f"{name}/t", 0))
+        publisher.send(raw.publish(version, f"$share/g/{name}/t", b"x", qos=1, packet_id=1) + raw.pingreq())
+        while (received := publisher.read_or_end()) is not None and received.type != raw.PINGRESP:
+            assert received.type in (raw.PUBACK, raw.DISCONNECT)
+        client.expect_silence()
+
+
 # -- members that leave -----------------------------------------------------------------------------------------------
 
 

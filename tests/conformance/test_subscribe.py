@@ -160,7 +160,7 @@ def test_the_last_of_equal_filters_in_one_subscribe_holds(target: Target, versio
         subscriber.expect_silence()
 
 
-@statement("MQTT-3.8.4-6", "MQTT-3.9.3-2", "MQTT-3.9.2-1", "MQTT-3.9.2-2", "311:MQTT-3.9.3-2")
+@statement("MQTT-3.8.4-6", "MQTT-3.9.3-2", "311:MQTT-3.9.3-2")
 def test_each_filter_of_a_packet_has_its_own_answer(target: Target, version: int, name: str) -> None:
     """A filter of very many levels may be refused; the ones beside it are granted."""
     with opened(target, version, f"{name}-s") as subscriber, opened(target, version, f"{name}-p") as publisher:
