@@ -18,13 +18,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import wsproto
+
 import quantum
 from tests.fuzz.corpus import add_to_corpus, read_corpus
 from tests.fuzz.targets import NAMES, load_target
 
 EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 COVERAGE = re.compile(r"cov: (\d+)")
-PRODUCT = str(Path(quantum.__file__).parent)
+PLACES = tuple(str(Path(package.__file__ or "").parent) for package in (quantum, wsproto))  # whose lines count
 KEPT_BYTES_MAX = 256  # of an input that goes into a corpus
 OVERTIME_S = 120  # for start and end of a process
 Step = tuple[str, int, int]  # file, line before, line
@@ -68,12 +70,12 @@ def merged(name: str, found: Path) -> list[bytes]:
 
 
 def steps_of(name: str, data: bytes) -> set[Step]:
-    """From which line to which line of Quantum an input goes."""
+    """From which line to which line an input goes."""
     steps: set[Step] = set()
 
     def trace(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
         file = frame.f_code.co_filename
-        if not file.startswith(PRODUCT):
+        if not file.startswith(PLACES):
             return None
         last = 0
 
