@@ -196,11 +196,13 @@ def publishing(cell: Cell) -> None:
     publisher.open()
     outage = threading.Thread(target=cell.broker.restart)
     published = 0
-    while published < 10 or outage.is_alive():
-        if published == 5:
-            outage.start()
-        publisher.publish(f"{cell.topic}/a", b"%d" % published, 2)
-        published += 1
+    outage.start()
+    try:
+        while published < 5 or outage.is_alive():
+            publisher.publish(f"{cell.topic}/a", b"%d" % published, 2)
+            published += 1
+    finally:
+        outage.join()
     publisher.publish(f"{cell.topic}/a", b"end", 2)
     assert [*numbers(published), b"end"] == take(_come_back(cell, subscriber), published + 1)
 
