@@ -82,6 +82,7 @@ def _view(session: SessionModel) -> dict[str, object]:
         "conn_epoch": session.conn_epoch,
         "is_connected": session.conn_epoch != 0,
         "is_ephemeral": session.is_ephemeral,
+        "is_behind": session.is_behind,
         "edge": session.edge,
         "conn_id": session.conn_id,
         "expiry_s": session.expiry_s,

@@ -26,6 +26,7 @@ from quantum.core.broker.commands import (
     OpenSession,
     PublishMessage,
     ReleaseMessage,
+    SetBacklog,
     SetPolicy,
     SubscribeSession,
     UnsubscribeSession,
@@ -199,6 +200,9 @@ class Model:
             return 0
         if isinstance(command, AcknowledgeDelivery):
             return self._acknowledge(session, command)
+        if isinstance(command, SetBacklog):
+            session.is_behind = command.is_behind
+            return 0
         return self._drop_delivery(session, command)
 
     # Sessions begin and end.
@@ -462,9 +466,11 @@ class Model:
         return turn
 
     def _owed(self, client_id: str) -> int:
-        """What is known of a member: an ephemeral one keeps to itself what it is owed."""
+        """What is known of a member: of an ephemeral one, whether it is behind."""
         session = self.sessions[client_id]
-        return 0 if session.is_ephemeral else len(session.inflight) + len(session.queue)
+        if session.is_ephemeral:
+            return _BOUNDLESS if session.is_behind else 0
+        return len(session.held())
 
     def _send_what_fits(self, session: SessionModel, fresh: Held | None = None) -> None:
         """Into the window go first the messages in flight that this connection has not seen, then the queue.

@@ -81,6 +81,7 @@ class SessionModel:
     released: list[Held] = field(default_factory=list)  # await PUBCOMP, in the order of their PUBREC
     received: list[int] = field(default_factory=list)
     last_packet_id: int = 0
+    is_behind: bool = False
 
     def held(self) -> list[Held]:
         return self.queue + self.inflight + self.released

@@ -26,6 +26,7 @@ from quantum.core.broker.commands import (
     OpenSession,
     PublishMessage,
     ReleaseMessage,
+    SetBacklog,
     SetPolicy,
     SubscribeSession,
     UnsubscribeSession,
@@ -47,7 +48,7 @@ _STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
 _RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
 
 # How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
-_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 3, 1)
+_WEIGHTS: Final = (14, 8, 13, 4, 34, 5, 22, 3, 3, 1)
 _OPEN_SESSION: Final = 0
 _CLOSE_SESSION: Final = 1
 _SUBSCRIBE: Final = 2
@@ -56,6 +57,7 @@ _PUBLISH: Final = 4
 _RELEASE: Final = 5
 _ACKNOWLEDGE: Final = 6
 _DROP: Final = 7
+_BACKLOG: Final = 8
 
 # How likely each kind of entry is: an edge's in its turn, out of its turn, of another incarnation; opening, closing, policy.
 _ENTRY_WEIGHTS: Final = (80, 4, 2, 2, 2, 2)
@@ -177,6 +179,8 @@ class RandomCommands:
             return self._acknowledge(client_id, epoch)
         if kind == _DROP:
             return DropDelivery(client_id, epoch, self._packet_id(client_id)[0], CLIENT_PACKET_TOO_LARGE.number)
+        if kind == _BACKLOG:
+            return SetBacklog(client_id, epoch, prng.chance(1, 2))
         return self._policy()
 
     def _epoch(self, client_id: str) -> int:

@@ -147,6 +147,7 @@ def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, .
         [_copy_row(copy, messages) for copy in session.queue.to_list()],
         list(session.inflight.released),
         session.left_index,
+        session.is_behind,
     )
 
 
@@ -178,6 +179,7 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
     for packet_id in row[16]:
         session.inflight.released[packet_id] = None
     session.left_index = row[17]
+    session.is_behind = len(row) > 18 and row[18]
     return session
 
 

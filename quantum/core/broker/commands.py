@@ -29,6 +29,7 @@ RELEASE_MESSAGE: Final = 8
 ACKNOWLEDGE_DELIVERY: Final = 9
 DROP_DELIVERY: Final = 10
 CLOSE_EDGE: Final = 11
+SET_BACKLOG: Final = 12
 
 HOUSEKEEPING: Final = 0  # in place of an edge: the leader's own entry, which no sequence orders
 
@@ -281,6 +282,19 @@ class DropDelivery:
         return (DROP_DELIVERY, self.client_id, self.conn_epoch, self.packet_id, self.cause)
 
 
+@final
+@dataclass(slots=True)
+class SetBacklog:
+    """An edge says of an ephemeral session, whose queue nobody else knows, whether its client is behind."""
+
+    client_id: str
+    conn_epoch: int
+    is_behind: bool  # messages wait at the edge because its Receive Maximum is used up
+
+    def to_row(self) -> tuple[Any, ...]:
+        return (SET_BACKLOG, self.client_id, self.conn_epoch, self.is_behind)
+
+
 Command = (
     SetPolicy
     | OpenEdge
@@ -293,6 +307,7 @@ Command = (
     | AcknowledgeDelivery
     | DropDelivery
     | CloseEdge
+    | SetBacklog
 )
 
 
@@ -351,5 +366,7 @@ def _command_of(row: tuple[Any, ...]) -> Command:
         return OpenEdge(row[1], row[2], row[3])
     if kind == CLOSE_EDGE:
         return CloseEdge(row[1], row[2])
+    if kind == SET_BACKLOG:
+        return SetBacklog(row[1], row[2], row[3])
     assert kind == SET_POLICY, kind
     return SetPolicy(row[1], row[2], row[3], row[4], row[5], row[6], row[7] if len(row) > 7 else ROUND_ROBIN)

@@ -144,8 +144,8 @@ class Unsubscribed:
     reason_codes: list[int]
 
 
-# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, CloseSession, OpenEdge, CloseEdge and SetPolicy answer with a
-# v5.0 reason code (0x00, 0x10 no matching subscribers, 0x92 unknown Packet Identifier), or Refused.
+# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, SetBacklog, CloseSession, OpenEdge, CloseEdge and
+# SetPolicy answer with a v5.0 reason code (0x00, 0x10 no matching subscribers, 0x92 unknown Packet Identifier), or Refused.
 Result = int | Refused | SessionOpened | Subscribed | Unsubscribed
 
 

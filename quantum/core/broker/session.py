@@ -37,6 +37,7 @@ class Session:
     inflight: Inflight
     queue: Queue
     held_bytes: int  # queued and in flight
+    is_behind: bool  # an ephemeral one's edge says that messages wait for its client
 
     def __init__(self, client_id: str, session_epoch: int, bucket: int, *, is_ephemeral: bool) -> None:
         self.client_id = client_id
@@ -57,6 +58,7 @@ class Session:
         self.inflight = Inflight()
         self.queue = Queue()
         self.held_bytes = 0
+        self.is_behind = False
 
     def held_count(self) -> int:
         """Copies queued and in flight."""

@@ -4,12 +4,18 @@ Each asks the connected members first, then those whose queue waits for them, an
 message. For what is in the log the choice is a function of the state. Source: MQTT 5.0 §4.8.2.
 """
 
-from quantum.core.broker.commands import HASH_TOPIC, LEAST_INFLIGHT
+from typing import Final
+
+from quantum.core.broker.commands import HASH_TOPIC, LEAST_INFLIGHT, SetBacklog
+from quantum.core.broker.effects import Refused, Result
 from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import queue_limit
 from quantum.core.broker.partition import Partition
 from quantum.core.broker.shared import Member, SharedGroup, next_turn
 from quantum.core.broker.shared_ring import Ring
+from quantum.core.causes import STALE_EPOCH
+
+BEHIND: Final = 1 << 62  # more than any session is owed
 
 
 def choose(partition: Partition, group: SharedGroup, message: Message) -> Member | None:
@@ -41,6 +47,16 @@ def choose_live(partition: Partition, group: SharedGroup, topic_name: str) -> Me
         at = _least_loaded_at(partition, group, online, at)
     group.live_cursor = online[at]
     return group.members[online[at]]
+
+
+def set_backlog(partition: Partition, command: SetBacklog) -> Result:
+    """An edge says whether a client is behind."""
+    session = partition.sessions.get(command.client_id)
+    if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
+        return Refused(STALE_EPOCH)
+    partition.cutter.before_change(session.bucket)
+    session.is_behind = command.is_behind
+    return 0
 
 
 def _next_in_turn(partition: Partition, group: SharedGroup, client_ids: list[str], message: Message) -> Member | None:
@@ -89,9 +105,11 @@ def _least_loaded_at(partition: Partition, group: SharedGroup, client_ids: list[
 
 def _load_of(partition: Partition, member: Member) -> int:
     """Messages the log knows the member is owed. What an ephemeral session is owed stands at its edge only: it counts as
-    idle, and several of them take turns."""
-    receiver = member.receiver
-    return 0 if receiver.is_ephemeral else partition.sessions[receiver.client_id].held_count()
+    idle until its edge says that it is behind, and several of them take turns."""
+    session = partition.sessions[member.receiver.client_id]
+    if session.is_ephemeral:
+        return BEHIND if session.is_behind else 0
+    return session.held_count()
 
 
 def _by_topic(partition: Partition, group: SharedGroup, message: Message) -> Member | None:

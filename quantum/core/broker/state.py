@@ -9,6 +9,7 @@ from typing import final
 from quantum.core.broker import buckets
 from quantum.core.broker.commands import (
     HOUSEKEEPING,
+    LEAST_INFLIGHT,
     AcknowledgeDelivery,
     CloseEdge,
     CloseSession,
@@ -19,6 +20,7 @@ from quantum.core.broker.commands import (
     OpenSession,
     PublishMessage,
     ReleaseMessage,
+    SetBacklog,
     SetPolicy,
     SubscribeSession,
     UnsubscribeSession,
@@ -30,7 +32,7 @@ from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
 from quantum.core.broker.publishing import publish_message, release_message
 from quantum.core.broker.session import Session
-from quantum.core.broker.shared_choice import choose_live
+from quantum.core.broker.shared_choice import choose_live, set_backlog
 from quantum.core.broker.subscribing import subscribe, unsubscribe
 from quantum.core.causes import EDGE_STALE
 from quantum.core.state_machine import BucketCutter
@@ -136,6 +138,10 @@ class BrokerState:
         group = self._partition.subscriptions.groups.get(shared_filter)
         return group is not None and group.has_member(client_id)
 
+    def is_backlog_weighed(self) -> bool:
+        """Whether it matters for shared groups that a client is behind."""
+        return self._partition.policy.shared_strategy == LEAST_INFLIGHT
+
     def has_policy(self, policy: SetPolicy) -> bool:
         """Whether the log set exactly these limits last; the defaults before the first SetPolicy do not count."""
         return self._partition.has_policy and self._partition.policy == policy
@@ -221,6 +227,8 @@ class BrokerState:
             return unsubscribe(partition, command)
         if isinstance(command, DropDelivery):
             return drop_delivery(partition, effects, command)
+        if isinstance(command, SetBacklog):
+            return set_backlog(partition, command)
         if isinstance(command, CloseEdge):
             return close_edge(partition, effects, edge, command)
         if isinstance(command, OpenEdge) or edge != HOUSEKEEPING:
@@ -238,6 +246,7 @@ def _view(session: Session) -> dict[str, object]:
         "conn_epoch": session.conn_epoch,
         "is_connected": session.conn_epoch != 0,
         "is_ephemeral": session.is_ephemeral,
+        "is_behind": session.is_behind,
         "edge": session.edge,
         "conn_id": session.conn_id,
         "expiry_s": session.expiry_s,

@@ -303,6 +303,9 @@ class Edge:
         """The commands of this turn; None when there are none."""
         self._inbound.slices.feed(self._inbound.batch)
         batch = self._inbound.batch
+        if self.fanout.backlogs:
+            for command in self.fanout.take_backlogs():
+                batch.add(command, None)
         if self._is_abandoned:
             self._is_abandoned = False
             batch.drop_abandoned()

@@ -40,7 +40,7 @@ class Queued:
 class EphemeralQueue:
     """Messages towards one client: those in flight by Packet Identifier, and those behind them in order."""
 
-    __slots__ = ("_last_packet_id", "inflight", "queued_bytes", "waiting", "waiting_count", "window")
+    __slots__ = ("_last_packet_id", "inflight", "is_behind", "queued_bytes", "waiting", "waiting_count", "window")
 
     def __init__(self, window: int) -> None:
         self.window = window  # the client's Receive Maximum
@@ -49,6 +49,7 @@ class EphemeralQueue:
         self.waiting_count = 0  # of messages
         self.queued_bytes = 0  # without those of the runs, which are kept by the retained store anyway
         self._last_packet_id = 0
+        self.is_behind = False  # as the log was told
 
     def admit(self, qos: int) -> int:
         """A Packet Identifier for a message that may go now; 0 when the window is full. [MQTT-3.3.4-9]"""
@@ -101,6 +102,10 @@ class EphemeralQueue:
         else:
             waiting.popleft()
             self.queued_bytes -= item.size()
+
+    def has_caught_up(self) -> bool:
+        """The log was told that the client is behind, and it is not any more: half of its window is free again."""
+        return self.is_behind and not self.waiting and len(self.inflight) <= self.window >> 1
 
     def is_idle(self) -> bool:
         """Nothing waits, so a message may be sent without overtaking another."""

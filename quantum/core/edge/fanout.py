@@ -8,6 +8,7 @@ as it was received.
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
+from quantum.core.broker.commands import SetBacklog
 from quantum.core.broker.effects import Pick, Receiver, Route
 from quantum.core.broker.message import Message, RetainedRun
 from quantum.core.causes import (
@@ -51,6 +52,10 @@ class RouteReader(Protocol):
         """Whether the client's session is in the shared group."""
         ...
 
+    def is_backlog_weighed(self) -> bool:
+        """Whether it matters for shared groups that a client is behind."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """How much of everything there is."""
         ...
@@ -91,6 +96,7 @@ class Fanout:
         "_config",
         "_routes",
         "_targets",
+        "backlogs",
         "clock_ms",
         "dirty",
         "ledger",
@@ -106,6 +112,7 @@ class Fanout:
         self._targets: dict[int, Targets] = {}  # Route.number → its connections
         self.sessions: dict[str, EdgeConnection] = {}  # open connections by Client Identifier
         self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
+        self.backlogs: list[SetBacklog] = []  # what the log is to be told of ephemeral sessions
         self.ledger = EdgeLedger()
         self.relay = Relay(causes)
         self.left_index = 0  # the newest of all connections
@@ -374,8 +381,22 @@ class Fanout:
         elif queue.size() >= config.queue_messages_max:
             self._drop(QUEUE_MESSAGES_MAX)
             return
+        elif not queue.is_behind and self._routes.is_backlog_weighed():
+            self.tell_backlog(connection, queue)
         self.ledger.open += 1
         queue.push(queued)
+
+    def tell_backlog(self, connection: EdgeConnection, queue: EphemeralQueue) -> None:
+        """The client falls behind, or caught up: whoever chooses members of shared groups is told."""
+        assert connection.is_ephemeral  # of replicated sessions only QoS 0 waits here
+        queue.is_behind = not queue.is_behind
+        self.backlogs.append(SetBacklog(connection.client_id, connection.conn_epoch, queue.is_behind))
+
+    def take_backlogs(self) -> list[SetBacklog]:
+        """What the log is to be told of them."""
+        backlogs = self.backlogs
+        self.backlogs = []
+        return backlogs
 
     def _drop(self, cause: Cause) -> None:
         self.ledger.drop(cause, 1)
@@ -468,6 +489,8 @@ class Fanout:
                 self.ledger.open -= 1
             budget -= queued.size() + PUMP_MESSAGE_BYTES
             self._write(connection, queued.message, queued.qos, queued.retain, queued.subscription_ids, packet_id)
+        if queue.has_caught_up():
+            self.tell_backlog(connection, queue)
         return False
 
     def abandon(self, connection: EdgeConnection, cause: Cause) -> None:

@@ -257,6 +257,8 @@ class Inbound:
             fanout.ledger.delivered += 1
         if queue.waiting:
             fanout.mark(connection)
+        elif queue.is_behind and queue.has_caught_up():
+            fanout.tell_backlog(connection, queue)
 
     def _on_pubrel(self, connection: EdgeConnection, packet_id: int) -> None:
         received = connection.received

@@ -19,6 +19,7 @@ from quantum.core.broker.commands import (
     OpenSession,
     PublishMessage,
     ReleaseMessage,
+    SetBacklog,
     SetPolicy,
     SubscribeSession,
     UnsubscribeSession,
@@ -122,6 +123,8 @@ class RandomLog:
         if chance.random() < 0.03:
             epoch -= 1
         roll = chance.random()
+        if roll < 0.02:
+            return SetBacklog(client_id, epoch, chance.random() < 0.5)
         if roll < 0.35:
             return self._publish(client_id, epoch)
         if roll < 0.55:

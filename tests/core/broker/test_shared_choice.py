@@ -12,6 +12,7 @@ from quantum.core.broker.commands import (
     ROUND_ROBIN,
     SET_POLICY,
     Entry,
+    SetBacklog,
     SetPolicy,
     decode_entry,
     encode_entry,
@@ -193,6 +194,37 @@ def test_queue_of_an_absent_member_counts() -> None:
 def test_sessions_that_end_with_their_connection_count_as_idle_and_take_turns() -> None:
     tape = make_tape(LEAST_INFLIGHT, "abc")
     assert "abcabc" == "".join(taker(tape) for _ in range(6))
+
+
+def test_session_that_ends_with_its_connection_is_spared_while_its_edge_says_it_is_behind() -> None:
+    tape = make_tape(LEAST_INFLIGHT, "abc")
+    assert 0 == tape.one(SetBacklog("b", tape.epochs["b"], True))
+    assert "acac" == "".join(taker(tape) for _ in range(4))
+    assert {"a", "c"} == {tape.state.pick_shared("t/x")[0].client_id for _ in range(4)}
+    tape.state = tape.restored()
+    assert "ac" == "".join(taker(tape) for _ in range(2))
+    for client_id in "ac":
+        tape.one(SetBacklog(client_id, tape.epochs[client_id], True))
+    assert "abc" == "".join(taker(tape) for _ in range(3))  # all are behind: turns again
+    tape.one(SetBacklog("b", tape.epochs["b"], False))
+    assert "bb" == "".join(taker(tape) for _ in range(2))
+
+
+def test_new_connection_is_not_behind() -> None:
+    tape = make_tape(LEAST_INFLIGHT, "ab")
+    tape.one(SetBacklog("a", tape.epochs["a"], True))
+    stale = SetBacklog("a", tape.epochs["a"], True)
+    tape.close("a")
+    tape.open("a")
+    tape.subscribe("a", Subscription("$share/g/t/#", 1))
+    assert "stale_epoch" == tape.refused_by(tape.one(stale))
+    assert "abab" == "".join(taker(tape) for _ in range(4))
+
+
+def test_member_that_is_behind_comes_after_those_that_are_owed_much() -> None:
+    tape = make_tape(LEAST_INFLIGHT, "aBC")
+    tape.one(SetBacklog("a", tape.epochs["a"], True))
+    assert "BCBC" == "".join(taker(tape) for _ in range(4))
 
 
 def test_live_message_goes_to_the_least_loaded_too() -> None:
