@@ -20,6 +20,7 @@ from quantum.core.broker.outgoing import drop_all, resend
 from quantum.core.broker.partition import Partition, session_bucket_of
 from quantum.core.broker.publishing import forget_retained, give_again
 from quantum.core.broker.session import Session
+from quantum.core.broker.subscriptions import SWEEP_MAX
 from quantum.core.broker.wills import delay_will, publish_will, remove_will
 from quantum.core.causes import EDGE_STALE, EDGES_MAX, SESSION_TAKEN_OVER, SESSIONS_MAX, STALE_EPOCH
 
@@ -92,6 +93,7 @@ def close_edge(partition: Partition, effects: Effects, edge: int, command: Close
 
 def expire(partition: Partition, effects: Effects) -> None:
     """Everything that is due in replicated time happens, in the order of its deadlines."""
+    partition.subscriptions.sweep(SWEEP_MAX)
     while True:
         due = partition.deadlines.pop_due(partition.stamp_ms)
         if due is None:
@@ -184,8 +186,7 @@ def _end(partition: Partition, effects: Effects, session: Session) -> None:
     partition.cutter.before_change(session.bucket)
     partition.remove_session(session)
     partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
-    for record in session.subscriptions.values():
-        partition.subscriptions.remove(record)
+    partition.subscriptions.remove_all(list(session.subscriptions.values()))
     session.subscriptions = {}
     orphans = drop_all(partition, session)
     give_again(partition, effects, orphans)

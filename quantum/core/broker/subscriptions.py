@@ -2,8 +2,11 @@
 
 What follows from them for one Topic Name is kept as a `Fanout` and cut when a subscription changes; a kept one is never
 stale. All of this is derived from the sessions' own lists of subscriptions. Source: MQTT 5.0 §3.3.4, §4.7, §4.8.2.
+
+The many subscriptions of a session that ends match no more at once, and leave the index a few with each entry.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -11,13 +14,15 @@ from quantum.core.broker.effects import Receiver, Route
 from quantum.core.broker.shared import SharedGroup
 
 FANOUTS_MAX: Final = 65_536  # Topic Names with a kept Fanout
+AT_ONCE_MAX: Final = 256  # subscriptions of an ending session that are taken out with it; more are left to `sweep`
+SWEEP_MAX: Final = 1024  # subscriptions taken out with one entry
 FANOUT_RECEIVERS_MAX: Final = 1_000_000  # receivers in all kept Fanouts
 
 
 @final
 @dataclass(init=False, slots=True, eq=False)
 class SubscriptionRecord:
-    """One subscription of one session. Never changed: a new one replaces it."""
+    """One subscription of one session. Never changed but for `is_gone`: a new one replaces it."""
 
     client_id: str
     topic_filter: str  # `$share/group/filter` in one piece
@@ -25,6 +30,7 @@ class SubscriptionRecord:
     no_local: bool
     retain_as_published: bool
     subscription_id: int  # 0 for none
+    is_gone: bool  # its session has ended: it matches nothing, and is still to be swept
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class SubscriptionRecord:
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.subscription_id = subscription_id
+        self.is_gone = False
 
 
 @final
@@ -99,6 +106,7 @@ class Subscriptions:
         "_fanout_receivers_max",
         "_fanouts",
         "_fanouts_max",
+        "_gone",
         "_kept_receivers",
         "_root",
         "count",
@@ -118,6 +126,7 @@ class Subscriptions:
         self.groups: dict[str, SharedGroup] = {}  # by shared filter
         self._exact: dict[str, _Leaf] = {}
         self._root = _Node()
+        self._gone: deque[SubscriptionRecord] = deque()
         self._fanouts: dict[str, Fanout] = {}
         self._kept_receivers = 0
         self.route_number = route_number  # of the newest route
@@ -138,7 +147,8 @@ class Subscriptions:
         group_name, topic_filter = split_shared(record.topic_filter)
         leaf = self._leaf(topic_filter)
         if group_name == "":
-            if record.client_id not in leaf.subscribers:
+            held = leaf.subscribers.get(record.client_id)
+            if held is None or held[0].is_gone:
                 self.count += 1
             leaf.subscribers[record.client_id] = (record, ephemeral_conn_epoch)
         else:
@@ -170,6 +180,37 @@ class Subscriptions:
             self._prune(topic_filter)
         self._cut(topic_filter)
 
+    def remove_all(self, records: list[SubscriptionRecord]) -> None:
+        """Take all subscriptions of one session out: none of them matches any more; many are swept later."""
+        if len(records) <= AT_ONCE_MAX:
+            for record in records:
+                self.remove(record)
+            return
+        for record in records:
+            if record.topic_filter.startswith("$share/"):
+                self.remove(record)
+            else:
+                record.is_gone = True
+                self._gone.append(record)
+                self.count -= 1
+        self._fanouts = {}
+        self._kept_receivers = 0
+
+    def sweep(self, count_max: int) -> None:
+        """Take some of what is gone out of the index."""
+        gone = self._gone
+        for _ in range(min(count_max, len(gone))):
+            record = gone.popleft()
+            leaf = self._find(record.topic_filter)
+            if leaf is None:
+                continue  # another subscription took its place and was removed
+            held = leaf.subscribers.get(record.client_id)
+            if held is None or held[0] is not record:
+                continue
+            del leaf.subscribers[record.client_id]
+            if not leaf.subscribers and not leaf.groups:
+                self._prune(record.topic_filter)
+
     # Queries.
 
     def kept_fanouts(self) -> int:
@@ -177,9 +218,21 @@ class Subscriptions:
 
     def is_empty(self) -> bool:
         """Whether no subscription and no node of the tree is left."""
-        return self.count == 0 and not self._exact and not self._root.children and not self.groups
+        return self.count == 0 and not self._exact and not self._root.children and not self.groups and not self._gone
 
     # Private.
+
+    def _find(self, topic_filter: str) -> _Leaf | None:
+        if not has_wildcard(topic_filter):
+            return self._exact.get(topic_filter)
+        node: _Node | None = self._root
+        for level in topic_filter.split("/"):
+            assert node is not None
+            node = node.children.get(level)
+            if node is None:
+                return None
+        assert node is not None
+        return node.leaf
 
     def _leaf(self, topic_filter: str) -> _Leaf:
         if not has_wildcard(topic_filter):
@@ -226,6 +279,8 @@ class Subscriptions:
         groups: list[SharedGroup] = []
         for leaf in self._matching(topic_name):
             for client_id, subscriber in leaf.subscribers.items():
+                if subscriber[0].is_gone:
+                    continue
                 matches = by_client.get(client_id)
                 if matches is None:
                     by_client[client_id] = [subscriber]

@@ -98,7 +98,7 @@ class Admission:
             connection.client_id,
             packet.clean_start,
             connection.session_expiry_s,
-            connection.wire.peer_receive_maximum,
+            min(connection.wire.peer_receive_maximum, self._config.send_window_max),
             connection.conn_id,
             packet.will,
         )

@@ -20,6 +20,8 @@ class EdgeConfig:
     wildcard_available: bool = True
     shared_available: bool = True
     receive_maximum: int = 256  # unacknowledged QoS 1 and 2 messages from one client; 1..65535
+    # Towards one client, however many it would take: all that a client with a long queue is sent first goes in one turn.
+    send_window_max: int = 1024  # unacknowledged QoS 1 and 2 messages; 1..65535
     topic_alias_maximum: int = 16  # aliases a client may set; 0 for none
     topic_levels_max: int = 128  # of a Topic Name or Topic Filter: each costs a node of the index and a step of a match
     session_expiry_s_max: int = 0xFFFFFFFF  # seconds; 0xFFFFFFFF does not expire
@@ -41,6 +43,7 @@ class EdgeConfig:
 
     def __post_init__(self) -> None:
         assert 1 <= self.receive_maximum <= 65535
+        assert 1 <= self.send_window_max <= 65535
         assert 0 <= self.topic_alias_maximum <= 65535
         assert 0 <= self.qos_max <= 2
         assert 1 <= self.topic_levels_max <= 65535

@@ -33,7 +33,7 @@ from quantum.core.mqtt.packets import NO_EXPIRY, V5, V311
 from quantum.core.mqtt.wire import U16
 
 ROUTES_CACHED_MAX: Final = 100_000
-PUMP_BYTES: Final = 131_072  # written to one connection from its queue in one turn
+PUMP_BYTES: Final = 65_536  # written to one connection from its queue in one turn
 PUMP_MESSAGE_BYTES: Final = 100  # what the work for one message counts for beside its bytes
 
 
@@ -356,7 +356,7 @@ class Fanout:
 
     def _queue_of(self, connection: EdgeConnection) -> EphemeralQueue:
         if connection.queue is None:
-            connection.queue = EphemeralQueue(connection.wire.peer_receive_maximum)
+            connection.queue = EphemeralQueue(min(connection.wire.peer_receive_maximum, self._config.send_window_max))
         return connection.queue
 
     def _enqueue(

@@ -5,15 +5,16 @@ Source: MQTT 5.0 §4.7, §3.8.3.1, §3.3.4.
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from quantum.core.broker.commands import SetPolicy
 from quantum.core.broker.effects import SendPublish, Unsubscribed
-from quantum.core.broker.subscriptions import SubscriptionRecord, Subscriptions
+from quantum.core.broker.subscriptions import AT_ONCE_MAX, SWEEP_MAX, SubscriptionRecord, Subscriptions
 from quantum.core.mqtt.packets import Subscription
 from tests.core.broker.naive import is_match_of
-from tests.core.broker.tape import BIG, Tape
+from tests.core.broker.tape import BIG, POLICY, Tape
 
 
 @pytest.mark.parametrize(
@@ -249,4 +250,56 @@ def test_100_000_wildcard_subscriptions_come_and_go_without_leaving_a_node() -> 
     assert ["c77"] == [r.client_id for r in index.fanout("fleet/x/77/speed").route.replicated]
     for record in records:
         index.remove(record)
+    assert index.is_empty()
+
+
+def test_many_subscriptions_of_a_session_that_ended_match_nothing_and_are_swept() -> None:
+    """Beside a naive list: sessions with many filters come and go, and the sweeping is as slow as can be."""
+    chance = random.Random(7)
+    index = Subscriptions()
+    held: dict[str, dict[str, SubscriptionRecord]] = {}
+    filters = [f"a/{number}/+" for number in range(AT_ONCE_MAX)] + ["a/1/x", "a/#", "#", "$share/g/a/#"]
+    topics = ["a/1/x", "a/2/y", "b"]
+    for _ in range(60):
+        client_id = chance.choice("xyz")
+        if client_id in held:
+            index.remove_all(list(held.pop(client_id).values()))
+        else:
+            records = [SubscriptionRecord(client_id, each, chance.randrange(3), False, False, 0) for each in filters]
+            held[client_id] = {record.topic_filter: record for record in records}
+            for record in records:
+                index.add(record, 0)
+            for topic_filter in chance.sample(filters, 3):
+                index.remove(held[client_id].pop(topic_filter))
+        index.sweep(chance.choice([0, 1, 50, 1000]))
+        for topic_name in topics:
+            expected: dict[str, int] = {}
+            for records_of in held.values():
+                for record in records_of.values():
+                    if not record.topic_filter.startswith("$") and is_match_of(record.topic_filter, topic_name):
+                        expected[record.client_id] = max(expected.get(record.client_id, 0), record.qos)
+            found = [(receiver.client_id, receiver.qos) for receiver in index.fanout(topic_name).route.replicated]
+            assert sorted(expected.items()) == found, topic_name
+        members = [client_id for client_id, records_of in held.items() if "$share/g/a/#" in records_of]
+        assert bool(members) == ("$share/g/a/#" in index.groups)
+        assert sum(len(records_of) for records_of in held.values()) == index.count
+    for records_of in held.values():
+        index.remove_all(list(records_of.values()))
+    assert 0 == index.count
+    assert not index.is_empty()
+    index.sweep(10_000)
+    assert index.is_empty()
+
+
+def test_what_a_session_leaves_is_swept_by_the_entries_that_follow() -> None:
+    tape = Tape(replace(POLICY, subscriptions_max=2 * SWEEP_MAX))
+    tape.open("s")
+    tape.subscribe("s", *[Subscription(f"a/{number}/+", 0) for number in range(2 * SWEEP_MAX)])
+    index = tape.state._partition.subscriptions
+    tape.close("s")
+    assert 0 == index.count
+    assert not index.is_empty()
+    for _ in range(3):
+        tape.open("p")
+        tape.close("p")
     assert index.is_empty()

@@ -182,7 +182,7 @@ OUT_EVENTS: Final[dict[str, Step]] = {
     "PUBCOMP": lambda exchange: exchange.client(Pubcomp(1)),
     "PUBCOMP twice": lambda exchange: exchange.client(Pubcomp(1), Pubcomp(1)),
     "PUBCOMP of another id": lambda exchange: exchange.client(Pubcomp(OTHER_ID)),
-    "message, Receive Maximum 1": lambda exchange: exchange.publish(b"n"),
+    "message, window 1": lambda exchange: exchange.publish(b"n"),
     WITH_SMALL_PACKETS: lambda exchange: exchange.publish(BIG, b"n"),
     "DISCONNECT": lambda exchange: exchange.client(Disconnect()),
     "connection breaks": Exchange.cut,

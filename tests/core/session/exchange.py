@@ -33,6 +33,7 @@ TOPIC: Final = "t/of/some/length/for/the/sake/of/size"
 CLIENT_ID: Final = "c"
 EXPIRY_S: Final = 100
 RECEIVE_MAXIMUM: Final = 3  # of the server
+SEND_WINDOW_MAX: Final = 1  # towards the client: in 5.0 it asks for it, in 3.1.1 it is the server's own
 PACKET_BYTES_MAX: Final = 1000  # of the server
 SMALL: Final = 60  # a client's Maximum Packet Size: enough for "m", not for `BIG`
 TINY: Final = 30  # not even enough for "m"
@@ -85,7 +86,7 @@ class Exchange:
             is_clean = not side.is_persistent and not self._conn_ids
         properties: dict[int, int] = {}
         if side.version == V5:
-            properties[RECEIVE_MAXIMUM_PROPERTY] = 1
+            properties[RECEIVE_MAXIMUM_PROPERTY] = SEND_WINDOW_MAX
             if side.is_persistent:
                 properties[SESSION_EXPIRY_INTERVAL] = EXPIRY_S
             if small:
@@ -169,7 +170,10 @@ class Exchange:
 
     def _node(self, before: Door | None) -> Door:
         edge = EdgeConfig(
-            receive_maximum=RECEIVE_MAXIMUM, packet_bytes_max=PACKET_BYTES_MAX, session_expiry_s_max=EXPIRY_S
+            receive_maximum=RECEIVE_MAXIMUM,
+            send_window_max=SEND_WINDOW_MAX if self.side.version < V5 else 65_535,
+            packet_bytes_max=PACKET_BYTES_MAX,
+            session_expiry_s_max=EXPIRY_S,
         )
         return Door(None if before is None else before.disk, edge)
 

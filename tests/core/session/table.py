@@ -15,14 +15,12 @@ from tests.core.session.exchange import KINDS, VERSIONS, Side
 HERE: Final = Path(__file__).parent
 
 NO_CONNECTION: Final = "(no connection)"
-NO_RECEIVE_MAXIMUM: Final = "(no Receive Maximum)"
 NO_PACKET_MAXIMUM: Final = "(no Maximum Packet Size)"
 NO_REASON_CODE: Final = "(no Reason Code)"
 NO_OFFLINE: Final = "(session ended)"
 
 REASONS: Final = {
     NO_CONNECTION: "a client without a connection sends nothing, and has none to lose or to be taken over",
-    NO_RECEIVE_MAXIMUM: "in 3.1.1 a message waits behind 65,535 in flight only: see the users' test of the wrap",
     NO_PACKET_MAXIMUM: "a client of 3.1.1 cannot say how large a packet may be",
     NO_REASON_CODE: "an acknowledgement of 3.1.1 cannot refuse",
     NO_OFFLINE: "an ephemeral session ended with its connection, so nothing waits for it",
@@ -39,8 +37,6 @@ def reason_against(side: Side, state: str, event: str) -> str:
     if state == "offline" and from_client:
         return NO_CONNECTION
     if side.direction == "out" and side.version < 5:
-        if state == "waiting":
-            return NO_RECEIVE_MAXIMUM
         if event == WITH_SMALL_PACKETS or event.startswith("return with Maximum Packet Size"):
             return NO_PACKET_MAXIMUM
         if event.endswith("0x80"):
