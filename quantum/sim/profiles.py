@@ -31,6 +31,7 @@ STALL: Final = "stall"
 SYNC_ERRORS: Final = "sync-errors"
 SPACE_ERRORS: Final = "space-errors"
 READ_ERRORS: Final = "read-errors"
+OUTRUN: Final = "outrun"  # logs are short, and one node is cut off until the others have nothing but snapshots for it
 QUIET_HEAL: Final = "quiet-heal"  # the nodes must agree before any client says a word
 CORE_HEAL: Final = "core-heal"  # a minority stays broken
 STANDING: Final = (
@@ -45,6 +46,7 @@ STANDING: Final = (
     SYNC_ERRORS,
     SPACE_ERRORS,
     READ_ERRORS,
+    OUTRUN,
 )
 
 # Of 100 seeds, how many have a standing class at all.
@@ -60,6 +62,7 @@ _STANDING_SHARES: Final = {
     SYNC_ERRORS: 16,
     SPACE_ERRORS: 12,
     READ_ERRORS: 12,
+    OUTRUN: 6,
 }
 
 
@@ -156,6 +159,8 @@ def draw_options(scenario: Scenario) -> RunOptions:
     known = [name for name in known if name not in profile.never and node_count >= nemesis.nodes_min(name)]
     faults.classes = [name for name in known if name != nemesis.ROLL_BACK or not profile.is_strict]
     segment_bytes = 4096 * prng.between(1, 16)
+    if OUTRUN in standing:
+        segment_bytes = 4096
     return RunOptions(
         node_count=node_count,
         standing=standing,
@@ -197,7 +202,7 @@ def draw_faults(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
             max(1, options.workload.client_count),
             options.world.duration_us,
         )
-        faults = sorted(drawn + _certain(scenario, options), key=_time_of)
+        faults = sorted(drawn + _certain(scenario, options) + _outrun(scenario, options), key=_time_of)
     return [event for event in faults if event.kind not in scenario.off]
 
 
@@ -216,9 +221,27 @@ def _certain(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
     return events
 
 
+def _outrun(scenario: Scenario, options: RunOptions) -> list[FaultEvent]:
+    """A node is cut off; meanwhile the others snapshot what it misses, and are killed, so that they have it nowhere else.
+    Its own edge stands open all the while."""
+    if OUTRUN not in options.standing:
+        return []
+    prng = Prng(scenario.seed).stream("outrun fault")
+    begin_us = options.world.duration_us * prng.between(10, 50) // 100
+    duration_us = prng.between(1_500_000, 6_000_000)
+    alone = 1 + prng.below(options.node_count)
+    events = [FaultEvent(begin_us, nemesis.PARTITION, duration_us, (alone,))]
+    at_us = begin_us + duration_us * prng.between(60, 95) // 100
+    for number in range(1, options.node_count + 1):
+        if number != alone:
+            event = FaultEvent(at_us, nemesis.KILL, prng.between(1_000, 100_000), (number,), {"again_us": 0})
+            events.append(event)
+    return events
+
+
 def _draw_standing(prng: Prng, scenario: Scenario, node_count: int) -> tuple[str, ...]:
     chosen = [name for name in STANDING if prng.stream(name).chance(_STANDING_SHARES[name], 100)]
-    of_peers = (DROP, DUPLICATE, REPLAY, DELAY, REORDER, FLIP)
+    of_peers = (DROP, DUPLICATE, REPLAY, DELAY, REORDER, FLIP, OUTRUN)
     return tuple(name for name in chosen if name not in scenario.off and (node_count > 1 or name not in of_peers))
 
 

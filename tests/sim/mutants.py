@@ -16,6 +16,11 @@ class Mutant:
     old: str
     new: str
     profile: str = "mqtt"  # whose seeds find it
+    also: tuple[tuple[str, str, str], ...] = ()  # path, old, new: the second guard, where one alone changes nothing
+
+    def pieces(self) -> tuple[tuple[str, str, str], ...]:
+        """(path, old, new), all of them."""
+        return ((self.path, self.old, self.new), *self.also)
 
 
 MUTANTS = (
@@ -64,8 +69,9 @@ MUTANTS = (
     Mutant(
         "queue served from the wrong end",
         "core/broker/queue.py",
-        "        return copies.popleft()\n",
-        "        return copies.pop()\n",
+        "        items.popleft()\n        return item\n",
+        "        last = items[-1]\n        if isinstance(last, RetainedRun):\n            last = items.popleft()\n"
+        "        else:\n            items.pop()\n        return last\n",
     ),
     Mutant(
         "shared message to two members",
