@@ -15,6 +15,7 @@ from tests.conformance import raw
 from tests.conformance.broker_process import BrokerProcess
 from tests.conformance.bystander import Bystander
 from tests.conformance.conftest import Certificates, Target
+from tests.conformance.paho_client import PahoClient
 from tests.conformance.raw import Property, Raw
 from tests.conformance.statements import statement
 from tests.core.edge.scram_client import ScramClient
@@ -257,6 +258,28 @@ def test_who_claims_nothing_needs_mqtt_allow_anonymous(
         connection.expect_refused(0x87 if version == 5 else 5)
     with Raw(strict) as connection:
         connection.open(version, "x", username="bob", password=b"bob's")
+
+
+@pytest.mark.parametrize("paho_version", ["v3.1", "v3.1.1", "v5.0"])
+@pytest.mark.parametrize(("text", "code"), [("ann's", 0), ("guess", None)])
+def test_paho_logs_in_with_a_user_name(guarded: Target, paho_version: str, text: str, code: int | None) -> None:
+    client = PahoClient(paho_version, "p")
+    client.raw.username_pw_set("ann", text)
+    connected = client.connect(guarded.port)
+    if code is None:
+        assert connected.reason_code >= 0x80
+    else:
+        assert code == connected.reason_code
+        client.disconnect()
+
+
+@pytest.mark.parametrize(("text", "is_let_in"), [("ann's", True), ("guess", False)])
+def test_command_line_logs_in_with_a_user_name(guarded: Target, text: str, is_let_in: bool) -> None:
+    command = [sys.executable, "-m", "quantum.cli.main", "publish", "--port", str(guarded.port), "--username", "ann"]
+    command += ["--message", "x", "--qos", "1", "topic"]
+    environment = {**os.environ, "MQTT_PASSWORD": text}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert is_let_in == (ended.returncode == 0), ended.stderr
 
 
 def test_tls_without_client_certificates_is_enough_for_users(
