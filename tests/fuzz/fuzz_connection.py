@@ -62,11 +62,14 @@ def plain(packet: Inbound) -> list[Packet]:
     return [Pubrel(packet_id) if kind == PUBREL else Pubcomp(packet_id)]
 
 
-def received(pieces: list[bytes]) -> tuple[list[Packet], bool]:
-    """What the connection gives, and whether it failed."""
+def received(pieces: list[bytes], held_every: int = 0) -> tuple[list[Packet], bool]:
+    """What the connection gives, and whether it failed; every so many pieces one is held back at first."""
     server = ServerConnection(PACKET_BYTES_MAX, ALIASES_MAX)
     packets: list[Packet] = []
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
+        if held_every and number % held_every == 0 and server.failure is None:
+            server.hold(piece)
+            piece = b""
         came = server.receive(piece)
         while came:  # Reading stops behind a CONNECT.
             for one in came:
@@ -126,5 +129,6 @@ def check(data: bytes) -> None:
         return
     stream = data[2:] if data[0] & 4 else CONNECTS[(data[0] & 3) % 3] + data[2:]
     wanted = expected(stream)
-    for pieces in ([stream], chunks(stream, data[1])):
-        assert wanted == received(pieces), f"{wanted} and {received(pieces)}"
+    pieces = chunks(stream, data[1])
+    for got in (received([stream]), received(pieces), received(pieces, 1 + (data[0] >> 3 & 3))):
+        assert wanted == got, f"{wanted} and {got}"

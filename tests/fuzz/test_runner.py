@@ -50,6 +50,9 @@ class ForgetfulConnection:
         packets = self._real.receive(data)
         return packets[:2] if len(packets) == 3 else packets
 
+    def hold(self, data: bytes) -> int:
+        return self._real.hold(data)
+
 
 class HastyFramer:
     """Gives a packet before it is whole."""
