@@ -45,6 +45,16 @@ def test_session_under_an_assigned_identifier_is_resumed(target: Target, version
         assert connack.value(raw.ASSIGNED_CLIENT_IDENTIFIER) is None
 
 
+@statement("MQTT-3.1.3-6", "MQTT-3.1.3-7", "MQTT-3.1.2-6", "MQTT-3.2.2-3")
+@pytest.mark.versions(5)
+def test_empty_identifier_with_clean_start_0_begins_a_session_of_its_own(target: Target, version: int) -> None:
+    """In 5.0 it is no error: the identifier is new, so there is nothing to go on with."""
+    with Raw(target) as connection:
+        connack = connection.open(version, clean=False)
+        assert not connack.session_present
+        assert connack.value(raw.ASSIGNED_CLIENT_IDENTIFIER)
+
+
 @statement("311:MQTT-3.1.3-6", "311:MQTT-3.1.3-7")
 @pytest.mark.versions(4)
 def test_empty_identifiers_of_3_1_1_are_sessions_apart(target: Target, version: int) -> None:
