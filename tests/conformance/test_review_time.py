@@ -11,7 +11,7 @@ from tests.conformance.raw import Raw, Will
 from tests.conformance.statements import statement
 
 KINDS = pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
-SILENT = 0x8D
+SILENT, TAKEN_OVER = 0x8D, 0x8E
 
 
 def pass_time(target: Target, name: str, keep_alive: int = 1) -> None:
@@ -162,3 +162,27 @@ def test_the_will_of_a_new_connection_does_not_go_at_the_delay_of_the_old_one(
             witness.expect_silence()
             second.disconnect()
     ended(target, version, name)
+
+
+@statement("MQTT-3.1.2-8", "MQTT-3.1.4-3", "311:MQTT-3.1.2-8")
+@pytest.mark.parametrize("is_delayed", [False, True], ids=["at-once", "delayed"])
+def test_a_takeover_of_a_session_that_goes_on_sends_a_will_without_delay(
+    target: Target, version: int, name: str, is_delayed: bool
+) -> None:
+    """The connection it belongs to was closed by the server. One with a delay waits, and ends with the return."""
+    if version < 5 and is_delayed:
+        pytest.skip("5.0 only")
+    delay: list[raw.Property] = [(raw.WILL_DELAY_INTERVAL, 600)] if is_delayed else []
+    lives = expiring(600) if version == 5 else []
+    ended(target, version, name)
+    with opened(target, version, f"{name}-w") as witness, Raw(target) as first, Raw(target) as second:
+        witness.subscribe((f"{name}/will", 1))
+        will = Will(f"{name}/will", b"old", 1, properties=delay)
+        first.open(version, name, clean=False, will=will, properties=lives)
+        assert second.open(version, name, clean=False, properties=lives).session_present == (version > 3)
+        first.expect_closed(TAKEN_OVER)
+        if not is_delayed:
+            assert b"old" == message(witness).payload
+        second.disconnect()
+        ended(target, version, name)
+        witness.expect_silence()

@@ -273,3 +273,20 @@ def test_a_member_that_came_back_takes_its_share_again(target: Target, version: 
         received = message(subscriber)
         assert (b"x", qos) == (received.payload, received.qos)
     ended(target, version, f"{name}-s")
+
+
+@statement("MQTT-4.7.2-1", "311:MQTT-4.7.2-1")
+def test_the_filter_of_all_names_brings_no_kept_message_below_dollar(target: Target, version: int, name: str) -> None:
+    """Others' kept messages come too. The last one is known by coming twice, for a filter of its own as well."""
+    hidden, last = f"$own/{name}", f"{name}/last"
+    with opened(target, version, f"{name}-s") as subscriber, opened(target, version, f"{name}-p") as publisher:
+        publisher.publish(hidden, b"kept", qos=1, retain=True)
+        publisher.publish(last, b"kept", qos=1, retain=True)
+        subscriber.send(raw.subscribe(version, 1, ("#", 0)) + raw.subscribe(version, 2, (last, 0)))
+        topics: list[str] = []
+        while topics.count(last) < 2:
+            received = subscriber.read()
+            if received.type == raw.PUBLISH and received.retain:
+                topics.append(received.topic)
+        assert [] == [topic for topic in topics if topic.startswith("$")]
+    unretain(target, hidden, last)
