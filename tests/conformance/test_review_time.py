@@ -186,3 +186,34 @@ def test_a_takeover_of_a_session_that_goes_on_sends_a_will_without_delay(
         second.disconnect()
         ended(target, version, name)
         witness.expect_silence()
+
+
+@statement("MQTT-4.1.0-1", "311:MQTT-4.1.0-2")
+@pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
+def test_a_session_lasts_as_long_as_its_connection(target: Target, version: int, name: str, is_lasting: bool) -> None:
+    """Its subscription, what it was sent and what it sent are still known when time has passed and others came and went."""
+    with (
+        (lasting if is_lasting else opened)(target, version, f"{name}-s") as both,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        both.subscribe((f"{name}/to", 2))
+        publisher.subscribe((f"{name}/from", 0))
+        publisher.publish(f"{name}/to", b"open", qos=2)
+        packet_id = both.expect(raw.PUBLISH).packet_id
+        sent = raw.publish(version, f"{name}/from", b"once", qos=2, packet_id=5)
+        both.send(sent)
+        assert 5 == both.expect(raw.PUBREC).packet_id
+        ended(target, version, f"{name}-other")
+        pass_time(target, name)
+        both.send(sent)
+        assert 5 == both.expect(raw.PUBREC).packet_id
+        both.send(raw.ack(version, raw.PUBREL, 5))
+        assert (5, 0) == ((pubcomp := both.expect(raw.PUBCOMP)).packet_id, pubcomp.code)
+        both.send(raw.ack(version, raw.PUBREC, packet_id))
+        assert (packet_id, 0) == ((pubrel := both.expect(raw.PUBREL)).packet_id, pubrel.code)
+        both.send(raw.ack(version, raw.PUBCOMP, packet_id))
+        publisher.send(raw.publish(version, f"{name}/to", b"live"))
+        assert b"once" == message(publisher).payload
+        publisher.expect_silence()
+        assert b"live" == message(both).payload
+    ended(target, version, f"{name}-s")
