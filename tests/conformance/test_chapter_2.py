@@ -64,11 +64,13 @@ def test_connect_with_reserved_flag_is_refused(target: Target, version: int, bys
         connection.expect_refused(*((MALFORMED,) if version == 5 else ()))
 
 
+@statement("MQTT-4.13.1-1", "311:MQTT-4.8.0-1")
 @pytest.mark.parametrize("data", ["0000", "2000", "90020001", "b0020001", "d000", "20020000"])
 def test_type_that_clients_never_send_closes(target: Target, version: int, bystander: Bystander, data: str) -> None:
     closes(target, version, bytes.fromhex(data))
 
 
+@statement("311:MQTT-4.8.0-1")
 @pytest.mark.versions(3, 4)
 def test_type_15_does_not_exist_before_5(target: Target, version: int, bystander: Bystander) -> None:
     closes(target, version, b"\xf0\x00")
@@ -147,6 +149,7 @@ def test_packet_identifier_0_closes(target: Target, version: int, bystander: Bys
         witness.expect_silence()
 
 
+@statement("MQTT-4.13.1-1", "311:MQTT-4.8.0-1")
 @pytest.mark.parametrize("kind", [raw.PUBACK, raw.PUBREC, raw.PUBREL, raw.PUBCOMP])
 def test_acknowledgement_of_packet_identifier_0_closes(
     target: Target, version: int, bystander: Bystander, kind: int

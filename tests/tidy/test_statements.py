@@ -3,6 +3,7 @@ Method: the manifest is filled from the marks of all tests, and compared with wh
 
 import pytest
 
+from tests.conformance.differences import VERDICTS, read_differences
 from tests.conformance.manifest import DUTIES, VERSIONS, Mark, collect_marks, faults, filled, missing, read_rows
 from tests.conformance.page import texts
 from tests.tidy.sources import ROOT
@@ -46,3 +47,16 @@ def test_a_reason_stands_only_where_no_test_does(version: str) -> None:
     assert [] == [row.id for row in rows if row.tests and row.reason]
     assert set(DUTIES) == {row.duty for row in rows}
     assert len(rows) == len({row.id for row in rows})
+
+
+def test_every_difference_of_another_broker_is_judged() -> None:
+    rows = read_differences()
+    unjudged = [row.test for row in rows if row.verdict not in VERDICTS or not row.does or not row.why]
+    assert [] == unjudged
+    gone = [row.test for row in rows if not _is_there(*row.test.split("::"))]
+    assert [] == gone
+
+
+def _is_there(file: str, function: str) -> bool:
+    path = ROOT / "tests" / file
+    return path.exists() and f"def {function}(" in path.read_text(encoding="utf-8")
