@@ -290,3 +290,25 @@ def test_the_filter_of_all_names_brings_no_kept_message_below_dollar(target: Tar
                 topics.append(received.topic)
         assert [] == [topic for topic in topics if topic.startswith("$")]
     unretain(target, hidden, last)
+
+
+@statement("MQTT-3.1.2-25", "MQTT-3.1.2-24")
+@KINDS
+@QOS
+@pytest.mark.versions(5)
+def test_an_alias_makes_no_message_too_large(
+    target: Target, version: int, name: str, qos: int, is_lasting: bool
+) -> None:
+    """The largest packet that the client takes leaves no room for a Topic Alias: it comes without one."""
+    largest = len(raw.publish(version, f"{name}/t", bytes(100), qos=qos, packet_id=1))
+    of_connect: list[raw.Property] = [(raw.MAXIMUM_PACKET_SIZE, largest), (raw.TOPIC_ALIAS_MAXIMUM, 5)]
+    with (
+        subscriber_of(target, name, is_lasting, of_connect) as subscriber,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        subscriber.subscribe((f"{name}/t", 2))
+        for size in (101, 100, 50, 100):
+            publisher.publish(f"{name}/t", bytes(size), qos=qos)
+        assert [100, 50, 100] == [len(subscriber.expect(raw.PUBLISH).payload) for _ in range(3)]
+        subscriber.expect_silence()
+    ended(target, version, f"{name}-s")
