@@ -3,7 +3,7 @@
 import importlib
 from typing import Protocol, cast
 
-NAMES = ("framer", "decode", "connection", "client", "node", "websocket", "peer", "log", "scram", "hello")
+NAMES = ("framer", "decode", "connection", "client", "node", "websocket", "peer", "log", "scram", "hello", "outgoing")
 
 
 class Target(Protocol):

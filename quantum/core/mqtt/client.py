@@ -469,6 +469,9 @@ class ClientConnection:
                 alias,
             )
         data = encode_packet(self.version, wire)
+        if alias and len(data) > self.peer_packet_bytes_max:
+            alias = 0  # It costs three bytes, and may be what makes the packet too large.
+            data = encode_packet(self.version, packet)
         if len(data) > self.peer_packet_bytes_max:
             return False
         if alias:

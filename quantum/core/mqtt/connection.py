@@ -402,7 +402,7 @@ class ServerConnection:
         if len(data) > self.peer_packet_bytes_max:
             if not alias:
                 return b""
-            # An alias costs three bytes, and may be what makes the packet too large.
+            # The alias is the server's own wish, and costs three bytes: without it the packet may fit. [MQTT-3.1.2-25]
             block = hop_properties(expiry_s, 0, subscription_ids) + properties
             data = encode_publish(self.version, topic_name.encode(), payload, qos, retain, dup, packet_id, block)
             return data if len(data) <= self.peer_packet_bytes_max else b""
