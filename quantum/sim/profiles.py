@@ -7,6 +7,7 @@ class that is switched off leaves the rest of the run's draws as they were.
 from dataclasses import dataclass
 from typing import Final, final
 
+from quantum.core.broker.commands import HASH_TOPIC, LEAST_INFLIGHT, ROUND_ROBIN
 from quantum.core.prng import Prng
 from quantum.core.raft.config import RaftConfig
 from quantum.sim import nemesis
@@ -133,6 +134,7 @@ class RunOptions:
     turn_bytes_max: int
     raft: RaftConfig
     edge_timeout_ms: int
+    shared_strategy: int
     heal: int  # one of settle's ways
 
 
@@ -187,6 +189,7 @@ def draw_options(scenario: Scenario) -> RunOptions:
         turn_bytes_max=(200, 4_000, 4_194_304)[prng.choice_index([1, 1, 4])],
         raft=_draw_raft(root.stream("raft")),
         edge_timeout_ms=root.stream("edge timeout").between(1_500, 6_000),
+        shared_strategy=(ROUND_ROBIN, HASH_TOPIC, LEAST_INFLIGHT)[root.stream("shared").choice_index([2, 1, 1])],
         heal=_draw_heal(root.stream("heal"), scenario, node_count),
     )
 

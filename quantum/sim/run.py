@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from quantum.core.edge.config import EdgeConfig
-from quantum.core.node.config import NodeConfig
+from quantum.core.node.config import NodeConfig, default_policy
 from quantum.core.node.storage import Identity, StorageConfig
 from quantum.core.prng import Prng
 from quantum.sim import nemesis
@@ -94,6 +94,7 @@ def _node_config(options: RunOptions, number: int) -> NodeConfig:
     return NodeConfig(
         Identity(CLUSTER, f"node-{number}"),
         edge=EdgeConfig(receive_maximum=options.receive_maximum),
+        policy=replace(default_policy(), shared_strategy=options.shared_strategy),
         storage=StorageConfig(
             segment_bytes=options.segment_bytes,
             snapshot_log_bytes=options.snapshot_log_bytes,
