@@ -175,6 +175,32 @@ def test_the_expiry_interval_sent_is_at_most_the_one_received(
         assert 95 <= left <= 100
 
 
+@statement("MQTT-3.3.2-5", "MQTT-3.3.2-6")
+@pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
+@QOS
+@pytest.mark.versions(5)
+def test_the_shortest_and_longest_expiry_intervals_are_kept(
+    target: Target, version: int, name: str, qos: int, is_lasting: bool
+) -> None:
+    """A message that lives for no time is not delivered, or with no time left; never with more than it came with."""
+    longest = 0xFFFFFFFF
+    with (
+        (lasting if is_lasting else opened)(target, version, f"{name}-s") as subscriber,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        subscriber.subscribe((f"{name}/t", 2))
+        for expiry in (0, longest):
+            publisher.publish(f"{name}/t", b"%d" % expiry, qos=qos, properties=[(raw.MESSAGE_EXPIRY_INTERVAL, expiry)])
+        received = subscriber.expect(raw.PUBLISH)
+        if received.payload == b"0":
+            assert 0 == received.value(raw.MESSAGE_EXPIRY_INTERVAL)
+            received = subscriber.expect(raw.PUBLISH)
+        left = received.value(raw.MESSAGE_EXPIRY_INTERVAL)
+        assert isinstance(left, int)
+        assert longest - 15 <= left <= longest
+    ended(target, version, f"{name}-s")
+
+
 @statement("MQTT-3.3.2-5", "MQTT-3.3.2-6", "MQTT-4.5.0-1")
 @pytest.mark.slow
 @pytest.mark.versions(5)

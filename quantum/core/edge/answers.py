@@ -254,7 +254,9 @@ class Answers:
             return
         expiry_s = NO_EXPIRY
         if message.deadline_ms:
-            expiry_s = max(1, (message.deadline_ms - send.stamp_ms + 999) // 1000)
+            # An exchange that began goes on when the time is over; it is never given more than it had. [MQTT-3.3.2-6]
+            left_ms = message.deadline_ms - send.stamp_ms
+            expiry_s = min(message.message_expiry_s, (left_ms + 999) // 1000) if left_ms > 0 else 0
         data = wire.encode_publish(
             message.topic_name,
             message.payload,
