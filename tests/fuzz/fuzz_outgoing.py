@@ -23,7 +23,7 @@ SEEDS += [
 
 def limits(data: bytes) -> Properties:
     """Of the side that receives."""
-    found: dict[int, PropertyValue] = {MAXIMUM_PACKET_SIZE: 10 + data[1]}
+    found: dict[int, PropertyValue] = {MAXIMUM_PACKET_SIZE: 20 + data[1]}
     if data[0] & 3:
         found[TOPIC_ALIAS_MAXIMUM] = data[0] & 3
     return found
@@ -32,7 +32,7 @@ def limits(data: bytes) -> Properties:
 def check(data: bytes) -> None:
     if len(data) < 2:
         return
-    bytes_max = 10 + data[1]
+    bytes_max = 20 + data[1]
     server = ServerConnection(PACKET_BYTES_LIMIT, 3)
     server.receive(encode_packet(V5, Connect(V5, "c", True, 0, properties=limits(data))))
     reader = ClientConnection(V5, ClientSession())
