@@ -6,7 +6,17 @@ import pytest
 
 from tests.conformance import raw
 from tests.conformance.conftest import Target
-from tests.conformance.opened import NO_LOCAL, ended, finish, lasting, message, opened, resumed, unretain
+from tests.conformance.opened import (
+    NO_LOCAL,
+    RETAIN_AS_PUBLISHED,
+    ended,
+    finish,
+    lasting,
+    message,
+    opened,
+    resumed,
+    unretain,
+)
 from tests.conformance.raw import Raw
 from tests.conformance.statements import statement
 
@@ -312,3 +322,34 @@ def test_an_alias_makes_no_message_too_large(
         assert [100, 50, 100] == [len(subscriber.expect(raw.PUBLISH).payload) for _ in range(3)]
         subscriber.expect_silence()
     ended(target, version, f"{name}-s")
+
+
+@statement("MQTT-3.3.1-12", "MQTT-3.3.1-13", "MQTT-4.8.2-3")
+@KINDS
+@QOS
+@pytest.mark.parametrize("options, expected", [(0, False), (RETAIN_AS_PUBLISHED, True)], ids=["cleared", "published"])
+@pytest.mark.versions(5)
+def test_a_share_keeps_to_its_own_options_on_every_way(
+    target: Target, version: int, name: str, options: int, expected: bool, qos: int, is_lasting: bool
+) -> None:
+    """RETAIN, identifier and QoS are those of the member's subscription, live and after it was away."""
+    with (
+        subscriber_of(target, name, is_lasting) as member,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        member.subscribe((f"$share/g/{name}/t", 1 | options), properties=IDENTIFIED)
+        publisher.publish(f"{name}/t", b"live", qos=qos, retain=True)
+        publisher.publish(f"{name}/behind", b"", qos=1)
+        received = message(member)
+        assert (b"live", min(qos, 1), expected) == (received.payload, received.qos, received.retain)
+        assert [77] == received.values(raw.SUBSCRIPTION_IDENTIFIER)
+        member.ping()
+        if is_lasting and qos:
+            member.disconnect()
+            publisher.publish(f"{name}/t", b"waited", qos=qos, retain=True)
+            with resumed(target, version, f"{name}-s") as again:
+                received = message(again)
+                assert (b"waited", 1, expected) == (received.payload, received.qos, received.retain)
+                assert [77] == received.values(raw.SUBSCRIPTION_IDENTIFIER)
+    ended(target, version, f"{name}-s")
+    unretain(target, f"{name}/t")
