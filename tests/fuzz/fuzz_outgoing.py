@@ -20,6 +20,9 @@ SEEDS += [
     b"\x01\x15" + b"\x01\x0a\x00" * 3 + b"\x09\x03\x00",
 ]
 
+# Fits without its alias only: the first time, and where the topic is shorter than the alias.
+SEEDS += [b"\x01\x28\x00\x36\x00", b"\x01\x28\x00\x01\x00\x00\x36\x00"]
+
 
 def limits(data: bytes) -> Properties:
     """Of the side that receives."""
