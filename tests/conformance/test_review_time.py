@@ -15,9 +15,11 @@ SILENT, TAKEN_OVER = 0x8D, 0x8E
 
 
 def pass_time(target: Target, name: str, keep_alive: int = 1) -> None:
-    """One and a half Keep Alives at least."""
+    """One and a half Keep Alives at least. A message behind it: the broker has seen that the time has passed."""
     with opened(target, 5, f"{name}-clock", keep_alive=keep_alive) as clock:
         clock.expect_closed(SILENT)
+    with opened(target, 5, f"{name}-clock") as clock:
+        clock.publish(f"{name}-clock", b"", qos=1)
 
 
 def expiring(seconds: int) -> list[raw.Property]:
