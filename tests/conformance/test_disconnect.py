@@ -220,6 +220,35 @@ def test_what_was_published_before_a_disconnect_is_delivered(target: Target, ver
         subscriber.expect_silence()
 
 
+@statement("MQTT-3.14.4-1", "MQTT-4.3.2-4", "MQTT-3.14.4-3", "311:MQTT-4.3.2-2", "311:MQTT-3.14.4-3")
+@pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
+def test_a_whole_life_in_one_piece_is_lived(target: Target, version: int, name: str, is_lasting: bool) -> None:
+    """3.1.4: a client need not wait for CONNACK. Its messages count, its will does not, its subscription is as it says."""
+    client_id, will = f"{name}-c", Will(f"{name}/will", b"will", qos=1)
+    expiry: list[raw.Property] = [(raw.SESSION_EXPIRY_INTERVAL, LASTING_S)] if version == 5 and is_lasting else []
+    ended(target, version, client_id)
+    with opened(target, version, f"{name}-w") as witness:
+        witness.subscribe((f"{name}/#", 0))
+        with Raw(target, version) as connection:
+            connection.send(
+                raw.connect(version, client_id, clean=not is_lasting or version == 5, properties=expiry, will=will)
+                + raw.subscribe(version, 1, (f"{name}/later", 1))
+                + raw.publish(version, f"{name}/t", b"0")
+                + raw.publish(version, f"{name}/t", b"1", qos=1, packet_id=2)
+                + raw.disconnect(version)
+            )
+            while connection.read_or_end() is not None:
+                pass
+        assert [b"0", b"1"] == sorted(message(witness).payload for _ in range(2))
+        witness.publish(f"{name}/later", b"x", qos=1)
+        assert b"x" == message(witness).payload
+        witness.expect_silence()
+    if is_lasting:
+        with resumed(target, version, client_id) as connection:
+            assert b"x" == message(connection).payload
+    ended(target, version, client_id)
+
+
 # -- from the server --------------------------------------------------------------------------------------------------
 
 

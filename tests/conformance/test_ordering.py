@@ -215,6 +215,34 @@ def test_aliases_expiry_and_properties_do_not_disturb_the_order(target: Target, 
         publisher.publish(f"{name}/t", b"", qos=1, retain=True)
 
 
+@statement("MQTT-4.6.0-2", "MQTT-4.3.2-4", "MQTT-3.2.0-1", "311:MQTT-4.6.0-2", "311:MQTT-3.2.0-1")
+@KINDS
+def test_much_right_behind_connect_is_answered_whole_and_in_order(
+    target: Target, version: int, name: str, is_lasting: bool
+) -> None:
+    """3.1.4: a client may send on without waiting for CONNACK; here 400 kB, in messages for itself as well."""
+    ended(target, version, name)
+    count = 20
+    expiry: list[raw.Property] = [(raw.SESSION_EXPIRY_INTERVAL, 600)] if version == 5 and is_lasting else []
+    with Raw(target, version) as client:
+        client.send(
+            raw.connect(version, name, clean=not is_lasting or version == 5, properties=expiry)
+            + raw.subscribe(version, 99, (f"{name}/t", 0))
+            + b"".join(
+                raw.publish(version, f"{name}/t", b"%05d" % n + bytes(20_000), qos=1, packet_id=n)
+                for n in range(1, count + 1)
+            )
+        )
+        assert 0 == client.expect(raw.CONNACK).code
+        came = [client.read() for _ in range(2 * count + 1)]
+        assert list(range(1, count + 1)) == _of(came, raw.PUBACK)
+        assert [99] == _of(came, raw.SUBACK)
+        payloads = [int(received.payload[:5]) for received in came if received.type == raw.PUBLISH]
+        assert list(range(1, count + 1)) == payloads
+        client.expect_silence()
+    ended(target, version, name)
+
+
 @statement("MQTT-4.3.2-4", "MQTT-4.6.0-2", "311:MQTT-4.6.0-2")
 def test_packets_cut_anywhere_are_read_in_order(target: Target, version: int, name: str) -> None:
     """4.2: the transport is a stream; where its pieces end means nothing."""
