@@ -12,6 +12,7 @@ from tests.conformance.statements import statement
 
 KINDS = pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
 SILENT, TAKEN_OVER = 0x8D, 0x8E
+WITH_WILL = 0x04
 
 
 def pass_time(target: Target, name: str, keep_alive: int = 1) -> None:
@@ -157,6 +158,7 @@ def test_the_will_of_a_new_connection_does_not_go_at_the_delay_of_the_old_one(
         witness.subscribe((f"{name}/will", 0))
         with Raw(target) as first:
             first.open(version, name, will=old, properties=expiring(600))
+            first.disconnect(WITH_WILL)
         with Raw(target) as second:
             assert second.open(version, name, clean=False, will=new, properties=expiring(600)).session_present
             pass_time(target, name)
