@@ -281,6 +281,29 @@ def test_frames_of_each_length_hold_packets(
         assert bytes(size) == websocket.expect(raw.PUBLISH, version).payload
 
 
+@statement("MQTT-6.0.0-2", "MQTT-4.13.1-1", "311:MQTT-6.0.0-2")
+def test_a_frame_of_a_terabyte_is_read_as_it_comes_and_no_further_than_a_packet_may_go(
+    websocket: WebSocket, target: Target, name: str, bystander: Bystander
+) -> None:
+    """Its packets are answered though it has no end, until one is larger than the server takes."""
+    assert websocket.upgrade().startswith("HTTP/1.1 101 ")
+    head = bytes((FINAL | BINARY, 0xFF)) + (1 << 40).to_bytes(8, "big") + MASK
+    stream = raw.connect(5, name) + raw.publish(5, f"{name}/t", b"x", qos=1, packet_id=3)
+    websocket.send(head + _masked(stream, 0))
+    connack = websocket.expect(raw.CONNACK, 5)
+    assert 3 == websocket.expect(raw.PUBACK, 5).packet_id
+    maximum = connack.value(raw.MAXIMUM_PACKET_SIZE)
+    assert isinstance(maximum, int)
+    websocket.send(_masked(b"\x30" + raw.varint(maximum), len(stream)))
+    assert 0x95 == websocket.expect(raw.DISCONNECT, 5).code
+    assert websocket.expect_closed() in (0, 1000)
+
+
+def _masked(data: bytes, at: int) -> bytes:
+    """Bytes of a frame from its byte `at` on."""
+    return bytes(byte ^ MASK[(at + number) % 4] for number, byte in enumerate(data))
+
+
 # -- what is wrong ----------------------------------------------------------------------------------------------------
 
 
