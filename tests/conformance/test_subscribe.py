@@ -343,6 +343,25 @@ def test_no_local_keeps_own_messages_away(target: Target, version: int, name: st
     ended(target, version, f"{name}-a")
 
 
+@statement("MQTT-3.8.3-3", "MQTT-3.3.1-9")
+@pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
+@pytest.mark.versions(5)
+def test_no_local_keeps_own_retained_messages_away(target: Target, version: int, name: str, is_lasting: bool) -> None:
+    with (
+        (lasting if is_lasting else opened)(target, version, f"{name}-a") as one,
+        opened(target, version, f"{name}-b") as other,
+    ):
+        one.publish(f"{name}/own", b"own", qos=1, retain=True)
+        other.publish(f"{name}/other", b"other", qos=1, retain=True)
+        one.subscribe((f"{name}/+", 1 | NO_LOCAL))
+        assert b"other" == message(one).payload
+        one.expect_silence()
+        other.subscribe((f"{name}/own", 1 | NO_LOCAL))
+        assert b"own" == message(other).payload
+    ended(target, version, f"{name}-a")
+    unretain(target, f"{name}/own", f"{name}/other")
+
+
 @statement("MQTT-3.8.3-3")
 @pytest.mark.versions(5)
 def test_no_local_goes_by_client_identifier_not_by_connection(target: Target, version: int, name: str) -> None:
