@@ -35,6 +35,7 @@ class Target:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--broker", metavar="HOST:PORT", help="run the tests of statements against this broker")
+    group.addoption("--says-why", action="store_true", help="hold it to a Reason Code before it closes, as Quantum is")
     group.addoption("--versions", default="3,4,5", help="Protocol Levels that the broker speaks")
 
 
@@ -115,7 +116,7 @@ def target(request: pytest.FixtureRequest) -> Target:
     address = request.config.getoption("--broker", None)
     if address:
         host, _, port = address.rpartition(":")
-        return Target(host or "127.0.0.1", int(port), versions)
+        return Target(host or "127.0.0.1", int(port), versions, request.config.getoption("--says-why"))
     return Target("127.0.0.1", request.getfixturevalue("broker").ports["tcp"], versions, says_why=True)
 
 

@@ -229,6 +229,9 @@ def test_connect_with_every_field_is_taken_field_by_field(target: Target, versio
         watcher.send(raw.ack(version, raw.PUBREC, published.packet_id))
         watcher.expect(raw.PUBREL)
         watcher.send(raw.ack(version, raw.PUBCOMP, published.packet_id))
+    with Raw(target) as cleaner:
+        cleaner.open(version)
+        cleaner.publish(name, b"", retain=True)
 
 
 # -- other faults of a CONNECT ---------------------------------------------------------------------------------------
