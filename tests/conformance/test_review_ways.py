@@ -353,3 +353,22 @@ def test_a_share_keeps_to_its_own_options_on_every_way(
                 assert [77] == received.values(raw.SUBSCRIPTION_IDENTIFIER)
     ended(target, version, f"{name}-s")
     unretain(target, f"{name}/t")
+
+
+@statement("MQTT-4.3.3-10", "MQTT-3.3.4-1", "311:MQTT-4.3.3-2", "311:MQTT-3.3.4-1")
+@KINDS
+@pytest.mark.parametrize("topic", ["{}/t", "$SYS/{}"], ids=["accepted", "refused"])
+def test_each_repeated_publish_has_its_pubrec(
+    target: Target, version: int, name: str, topic: str, is_lasting: bool
+) -> None:
+    """Three times in one piece, as a client of 3.x may that does not wait. Quantum refuses publications to `$SYS`."""
+    if "$" in topic and not target.says_why:
+        pytest.skip("another broker may close")
+    with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
+        publisher.send(raw.publish(version, topic.format(name), b"x", qos=2, packet_id=3) * 3)
+        answers = [publisher.expect(raw.PUBREC) for _ in range(3)]
+        assert {3} == {answer.packet_id for answer in answers}
+        assert 1 == len({answer.code for answer in answers})
+        publisher.expect_silence()
+        publisher.publish(f"{name}/t", b"new", qos=2, packet_id=4)
+    ended(target, version, f"{name}-p")

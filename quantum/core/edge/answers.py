@@ -102,10 +102,10 @@ class Answers:
         is_qos2 = waiter.then != REFUSE_PUBLISH
         connection.publishes_open -= 1
         self._inbound.on_publish_answered(connection)
-        if is_qos2:
-            self._forget_received(connection, waiter.packet_id)
+        owed = self._take_received(connection, waiter.packet_id) if is_qos2 else 1
         if connection.state == OPEN:
-            self._refuse_publish(connection, waiter.packet_id, cause, is_qos2)
+            for _ in range(owed):
+                self._refuse_publish(connection, waiter.packet_id, cause, is_qos2)
 
     def _answer_rest(self, connection: EdgeConnection, waiter: Waiter, result: Result) -> None:
         then = waiter.then
@@ -155,21 +155,26 @@ class Answers:
         self._inbound.on_publish_answered(connection)
         if isinstance(result, Refused):
             connection.publishes_open -= 1
-            self._forget_received(connection, packet_id)
+            owed = self._take_received(connection, packet_id)
             if connection.state == OPEN:
-                self._refuse_publish(connection, packet_id, result.cause, True)
+                for _ in range(owed):
+                    self._refuse_publish(connection, packet_id, result.cause, True)
             return
         received = connection.received
         assert received is not None
         if connection.state == OPEN:
+            owed = 1
             if packet_id in received:
-                received[packet_id] = True
-            connection.out.append(PUBREC_HEAD + U16[packet_id])
+                owed = received[packet_id]
+                received[packet_id] = 0
+            connection.out.append((PUBREC_HEAD + U16[packet_id]) * owed)
             self._fanout.mark(connection)
 
-    def _forget_received(self, connection: EdgeConnection, packet_id: int) -> None:
-        if connection.received is not None:
-            connection.received.pop(packet_id, None)
+    def _take_received(self, connection: EdgeConnection, packet_id: int) -> int:
+        """Forget the Packet Identifier; how many PUBREC packets are owed for it."""
+        if connection.received is None:
+            return 1
+        return max(1, connection.received.pop(packet_id, 1))
 
     def _refuse_publish(self, connection: EdgeConnection, packet_id: int, cause: Cause, is_qos2: bool) -> None:
         """v5.0 says why; 3.x has no way to, so the message is acknowledged and the cause stands in /why. [MQTT-3.3.5-2]"""

@@ -77,7 +77,7 @@ class EdgeConnection:
         self.publishes_open = 0  # QoS 1 and 2 messages not yet answered for good
         self.publishes_unanswered = 0  # of those, the ones without a PUBACK or PUBREC: they need nothing of the client
         self.retains_open = 0  # QoS 0 messages on their way through the log
-        self.received: dict[int, bool] | None = None  # QoS 2 of an ephemeral session: id → its PUBREC was sent
+        self.received: dict[int, int] | None = None  # QoS 2 received on this connection: id → PUBREC packets owed
         # Towards the client.
         self.queue: EphemeralQueue | None = None
         self.held_sends: deque[SendPublish | SendPubrel] | None = None  # while the transport is blocked

@@ -190,11 +190,13 @@ class Inbound:
         received = connection.received
         if received is None:
             received = connection.received = {}
-        was_answered = received.get(packet_id)
-        if was_answered is None:
-            received[packet_id] = False
+        owed = received.get(packet_id)
+        if owed is None:
+            received[packet_id] = 1
             return True
-        if was_answered:
+        if owed:
+            received[packet_id] = owed + 1  # Each one is acknowledged [MQTT-4.3.3-10], when the first is in the log.
+        else:
             connection.out.append(PUBREC_HEAD + U16[packet_id])
             self._fanout.mark(connection)
         return False
