@@ -7,7 +7,7 @@ phase it insists, until everybody votes again. Source: FAULTS F46, F47.
 from typing import final
 
 from quantum.core.node.inputs import AdminRequest
-from quantum.core.node.outputs import Outputs
+from quantum.core.node.outputs import AdminReply, Outputs
 from quantum.sim import inside
 from quantum.sim.host import Host
 from quantum.sim.marks import Marks
@@ -17,14 +17,16 @@ from quantum.sim.marks import Marks
 class Operator:
     """One for the whole cluster."""
 
-    __slots__ = ("_hosts", "_marks", "_number", "_paths", "has_changed")
+    __slots__ = ("_hosts", "_marks", "_number", "_paths", "_states_asked", "has_changed", "states")
 
     def __init__(self, hosts: dict[int, Host], marks: Marks) -> None:
         self._hosts = hosts
         self._marks = marks
         self._number = 0
         self._paths: dict[int, str] = {}  # request → what it was for
+        self._states_asked: dict[int, int] = {}  # request → node
         self.has_changed = False  # the membership, or it tried to
+        self.states: dict[int, AdminReply] = {}  # node → what it said of itself when it was asked last
 
     def transfer(self, leader: Host, to: int) -> None:
         """Make another node the leader."""
@@ -36,6 +38,15 @@ class Operator:
         learners = [number for number in self._hosts if number not in voters]
         query = {"voters": ",".join(map(str, voters)), "learners": ",".join(map(str, learners))}
         self._ask(leader, "membership", query)
+
+    def ask_state(self, host: Host) -> None:
+        """Let a node say whether it is ready."""
+        self._number += 1
+        self._paths[self._number] = "state"
+        self._states_asked[self._number] = host.number
+        self.states.pop(host.number, None)
+        host.inputs.admin.append(AdminRequest(self._number, "GET", "/readyz", {}))
+        host.want_turn()
 
     def is_restored(self, leader: Host | None) -> bool:
         """Everybody votes, as far as the leader knows."""
@@ -49,6 +60,9 @@ class Operator:
     def take_replies(self, out: Outputs) -> None:
         """What a node answers."""
         for reply in out.admin:
+            asked = self._states_asked.pop(reply.number, 0)
+            if asked:
+                self.states[asked] = reply
             self._marks.sometimes(f"operator.{self._paths.pop(reply.number, 'other')}.{reply.status}")
 
     def _ask(self, host: Host, what: str, query: dict[str, str]) -> None:

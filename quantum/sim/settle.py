@@ -10,6 +10,7 @@ from typing import Final
 from quantum.core.mqtt.packets import V5, Subscription
 from quantum.core.prng import Prng
 from quantum.sim import inside
+from quantum.sim.answer_oracle import AnswerOracle
 from quantum.sim.clients import ClientPlan
 from quantum.sim.host import Host
 from quantum.sim.world import DEAD, DEAF, ISOLATED, MUTE, World
@@ -25,6 +26,7 @@ AGREE_US: Final = 30_000_000  # until all nodes agree: L3, L6
 READ_US: Final = 3_000_000  # until the reader of retained messages is served
 REST_US: Final = 1_000_000  # for what it is sent after that
 STEP_US: Final = 500_000
+LEADERLESS_US: Final = 4_000_000  # after that a node has no excuse to call itself ready
 STALLED_US: Final = 2_000_000  # without any delivery, though some are owed
 
 
@@ -37,6 +39,7 @@ def settle(world: World, way: int, prng: Prng) -> None:
         # Beyond the budget nothing need come true; what comes must not be made up.
         world.call_back()
         world.run_until(world.scheduler.now_us + QUIET_US)
+        _ask_all(world)
         return
     if not _everybody_votes(world):
         world.promises.violate("L4", "everything healed, and the operator asks for all to vote", _disagreement(world))
@@ -64,6 +67,34 @@ def settle(world: World, way: int, prng: Prng) -> None:
         world.promises.violate("L3", "everything healed long ago, and nothing is under way", _disagreement(world))
         return
     world.look_inside(has_leak_check=not (lost and how == DEAF))
+
+
+def _ask_all(world: World) -> None:
+    """Every process that runs says what is the matter with it. L10."""
+    led_us = dict.fromkeys(world.hosts, world.scheduler.now_us)
+    for _ in range(LEADERLESS_US // STEP_US):
+        for host in _running(world):
+            if host.node is not None and inside.raft_of(host.node).leader:
+                led_us[host.number] = world.scheduler.now_us
+        world.run_until(world.scheduler.now_us + STEP_US)
+    asked = {host.number: host.incarnation for host in _running(world)}
+    for host in _running(world):
+        world.operator.ask_state(host)
+    asked_us = world.scheduler.now_us
+    world.run_until(asked_us + STEP_US)
+    oracle = AnswerOracle(world.promises.book)
+    for host in _running(world):
+        if asked.get(host.number) == host.incarnation:
+            is_led = asked_us - led_us[host.number] < LEADERLESS_US
+            oracle.on_answer(host.number, world.operator.states.get(host.number), is_led=is_led)
+
+
+def _running(world: World) -> list[Host]:
+    return [host for host in world.hosts.values() if host.is_up and not host.is_gone and _takes_part(host)]
+
+
+def _takes_part(host: Host) -> bool:
+    return host.node is not None and inside.is_started(host.node)
 
 
 def _everybody_votes(world: World) -> bool:

@@ -47,8 +47,9 @@ from quantum.sim.trace import Trace
 from quantum.sim.witness import Ledger
 from quantum.sim.workload import Behaviour
 
-# What holds whatever is damaged: nobody gets what was never sent, to where it was not sent, or bytes that are no packet.
-NEVER_LAWS: Final = ("M4", "M7", "M14", "M19")
+# What holds whatever is damaged: nobody gets what was never sent, to where it was not sent, or bytes that are no packet;
+# and a node that cannot serve says so.
+NEVER_LAWS: Final = ("M4", "M7", "M14", "M19", "L10")
 HUSHED_US: Final = 100_000
 
 # How a node is lost for good.

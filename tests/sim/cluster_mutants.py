@@ -5,7 +5,7 @@ Together with `raft_mutants` they are what the simulator is measured by. Source:
 
 from typing import Final
 
-from quantum.sim.scenario import MQTT, STANDARD, STORAGE
+from quantum.sim.scenario import BEYOND, MQTT, STANDARD, STORAGE
 from tests.sim.mutants import Mutant
 
 SESSIONS: Final = (
@@ -209,6 +209,13 @@ CLUSTER: Final = (
         "            due_ms = max(self._peers.heard_ms(edge), self._since_ms) + self._timeout_ms\n",
         "            due_ms = self._peers.heard_ms(edge) + 1\n",
         STANDARD,
+    ),
+    Mutant(
+        "not ready, and no reason given",
+        "core/admin/admin.py",
+        '            "reasons": status.reasons,\n',
+        '            "reasons": status.reasons[1:],\n',
+        BEYOND,
     ),
 )
 
