@@ -3,6 +3,7 @@
 Source: MQTT 5.0 §3.3.1.3.
 """
 
+from operator import attrgetter
 from typing import final
 
 from quantum.core.broker.message import Message
@@ -81,7 +82,7 @@ class Retained:
             held = self._messages.get(topic_filter)
             found = [] if held is None else [held]
         live = [message for message in found if message.deadline_ms == 0 or message.deadline_ms > now_ms]
-        live.sort(key=_topic_name_of)
+        live.sort(key=attrgetter("topic_name"))
         return live
 
     def is_empty(self) -> bool:
@@ -94,14 +95,11 @@ class Retained:
     def _walk(self, levels: list[str]) -> list[Message]:
         nodes = [self._root]
         for depth, level in enumerate(levels):
+            if level == "#":
+                return _all_below(nodes, depth == 0)
             deeper: list[_Node] = []
             for node in nodes:
-                if level == "#":
-                    # `sport/#` also matches `sport`. 4.7.1.2
-                    if node.message is not None:
-                        deeper.append(node)
-                    self._collect(node, depth == 0, deeper)
-                elif level == "+":
+                if level == "+":
                     deeper.extend(_children(node, depth == 0))
                 else:
                     child = node.children.get(level)
@@ -110,13 +108,15 @@ class Retained:
             nodes = deeper
         return [node.message for node in nodes if node.message is not None]
 
-    def _collect(self, top: _Node, is_first_level: bool, into: list[_Node]) -> None:
-        below = _children(top, is_first_level)
-        while below:  # a topic may have thousands of levels: no recursion
-            node = below.pop()
-            if node.message is not None:
-                into.append(node)
-            below.extend(node.children.values())
+
+def _all_below(nodes: list[_Node], is_first_level: bool) -> list[Message]:
+    """Level by level: a topic may have thousands of them, so there is no recursion, and most nodes are at the end."""
+    found = [node.message for node in nodes if node.message is not None]  # `sport/#` also matches `sport`. 4.7.1.2
+    level = [child for node in nodes for child in _children(node, is_first_level)]
+    while level:
+        found += [node.message for node in level if node.message is not None]
+        level = [child for node in level if node.children for child in node.children.values()]
+    return found
 
 
 def _children(node: _Node, is_first_level: bool) -> list[_Node]:
@@ -124,7 +124,3 @@ def _children(node: _Node, is_first_level: bool) -> list[_Node]:
     if is_first_level:
         return [child for level, child in node.children.items() if not level.startswith("$")]
     return list(node.children.values())
-
-
-def _topic_name_of(message: Message) -> str:
-    return message.topic_name

@@ -4,6 +4,7 @@ What is decided here ends with the connection; what must survive it becomes a co
 when its entry is applied. A broken rule raises MqttError; the edge catches it, answers and closes.
 """
 
+from dataclasses import replace
 from typing import final
 
 from quantum.core.broker.commands import (
@@ -303,16 +304,9 @@ class Inbound:
         for subscription in packet.subscriptions:
             cause = self._subscription_refusal(subscription)
             if cause is None:
-                qos = min(subscription.qos, self._config.qos_max)  # [MQTT-3.2.2-10]
-                allowed.append(
-                    Subscription(
-                        subscription.topic_filter,
-                        qos,
-                        subscription.no_local,
-                        subscription.retain_as_published,
-                        subscription.retain_handling,
-                    )
-                )
+                if subscription.qos > self._config.qos_max:  # [MQTT-3.2.2-10]
+                    subscription = replace(subscription, qos=self._config.qos_max)
+                allowed.append(subscription)
                 reason_codes.append(DECIDED_BY_LOG)
                 if self._sys_topics is not None:
                     self._sys_topics.on_subscribe(subscription.topic_filter)
