@@ -17,6 +17,8 @@ WITH_WILL = 0x04
 
 def pass_time(target: Target, name: str, keep_alive: int = 1) -> None:
     """One and a half Keep Alives at least. A message behind it: the broker has seen that the time has passed."""
+    if not target.says_why:
+        pytest.skip("another broker may look at its clock in steps of seconds")
     with opened(target, 5, f"{name}-clock", keep_alive=keep_alive) as clock:
         clock.expect_closed(SILENT)
     with opened(target, 5, f"{name}-clock") as clock:

@@ -152,6 +152,8 @@ def test_an_own_message_brings_nothing_of_the_subscription_with_no_local(
         both.send(raw.publish(version, f"{name}/t", b"own", qos=qos, packet_id=3))
         came = both.read()
         while came.type != raw.PUBLISH:
+            if came.type == raw.PUBREC:
+                both.send(raw.ack(version, raw.PUBREL, came.packet_id))
             came = both.read()
         assert (b"own", 0, [2]) == (came.payload, came.qos, came.values(raw.SUBSCRIPTION_IDENTIFIER))
     with (
@@ -179,6 +181,8 @@ def test_only_the_right_acknowledgements_end_a_qos_2_delivery(
     target: Target, version: int, name: str, is_lasting: bool
 ) -> None:
     """With a window of one, the next message shows when the first has ended. 0x92 may answer what is none."""
+    if not target.says_why:
+        pytest.skip("another broker may take a wrong acknowledgement for a Protocol Error")
     with (
         subscriber_of(target, name, is_lasting, ONE) as subscriber,
         opened(target, version, f"{name}-p") as publisher,
@@ -203,6 +207,8 @@ def test_only_the_right_acknowledgements_end_a_qos_2_delivery(
 @KINDS
 @pytest.mark.versions(5)
 def test_only_its_puback_ends_a_qos_1_delivery(target: Target, version: int, name: str, is_lasting: bool) -> None:
+    if not target.says_why:
+        pytest.skip("another broker may take a wrong acknowledgement for a Protocol Error")
     with (
         subscriber_of(target, name, is_lasting, ONE) as subscriber,
         opened(target, version, f"{name}-p") as publisher,
@@ -228,6 +234,8 @@ def test_a_publish_repeated_before_its_pubrec_is_read_is_delivered_once(
     target: Target, version: int, name: str, is_lasting: bool
 ) -> None:
     """Three times in one piece: the last is there before the first can be answered."""
+    if not target.says_why:
+        pytest.skip("another broker may close on a client that does not wait")
     with (
         (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher,
         opened(target, version, f"{name}-s") as subscriber,
@@ -263,8 +271,8 @@ def test_pubrel_and_publish_share_the_window_of_the_next_connection(target: Targ
         subscriber.send(raw.ack(version, raw.PUBREC, ids[0]))
         assert ids[0] == subscriber.expect(raw.PUBREL).packet_id
     with resumed(target, version, f"{name}-s", properties=[(raw.RECEIVE_MAXIMUM, 2)]) as subscriber:
-        came = [subscriber.read(), subscriber.read()]
-        assert [(raw.PUBREL, ids[0]), (raw.PUBLISH, ids[1])] == [(one.type, one.packet_id) for one in came]
+        came = {(one.type, one.packet_id) for one in (subscriber.read(), subscriber.read())}
+        assert {(raw.PUBREL, ids[0]), (raw.PUBLISH, ids[1])} == came
         subscriber.expect_silence()
         subscriber.send(raw.ack(version, raw.PUBCOMP, ids[0]))
         last = subscriber.expect(raw.PUBLISH)
@@ -362,8 +370,8 @@ def test_each_repeated_publish_has_its_pubrec(
     target: Target, version: int, name: str, topic: str, is_lasting: bool
 ) -> None:
     """Three times in one piece, as a client of 3.x may that does not wait. Quantum refuses publications to `$SYS`."""
-    if "$" in topic and not target.says_why:
-        pytest.skip("another broker may close")
+    if not target.says_why:
+        pytest.skip("another broker may close on a client that does not wait")
     with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
         publisher.send(raw.publish(version, topic.format(name), b"x", qos=2, packet_id=3) * 3)
         answers = [publisher.expect(raw.PUBREC) for _ in range(3)]
@@ -372,3 +380,29 @@ def test_each_repeated_publish_has_its_pubrec(
         publisher.expect_silence()
         publisher.publish(f"{name}/t", b"new", qos=2, packet_id=4)
     ended(target, version, f"{name}-p")
+
+
+@statement("MQTT-4.3.3-5", "MQTT-4.9.0-2")
+@KINDS
+@pytest.mark.versions(5)
+def test_a_pubcomp_ends_the_delivery_whatever_its_code(
+    target: Target, version: int, name: str, is_lasting: bool
+) -> None:
+    """4.9: the send quota grows with each PUBCOMP, regardless of an error code. 0x92 is its only one."""
+    with (
+        subscriber_of(target, name, is_lasting, ONE) as subscriber,
+        opened(target, version, f"{name}-p") as publisher,
+    ):
+        subscriber.subscribe((f"{name}/t", 2))
+        publisher.publish(f"{name}/t", b"first", qos=2)
+        publisher.publish(f"{name}/t", b"second", qos=1)
+        packet_id = subscriber.expect(raw.PUBLISH).packet_id
+        subscriber.send(raw.ack(version, raw.PUBREC, packet_id))
+        assert packet_id == subscriber.expect(raw.PUBREL).packet_id
+        subscriber.send(raw.ack(version, raw.PUBCOMP, packet_id, 0x92))
+        assert b"second" == message(subscriber).payload
+        subscriber.ping()
+    if is_lasting:
+        with resumed(target, version, f"{name}-s") as subscriber:
+            subscriber.expect_silence()
+    ended(target, version, f"{name}-s")
