@@ -346,9 +346,11 @@ class Node:
 
     def _reasons(self) -> list[str]:
         """Why the node is not ready; empty when it is."""
-        if self._state == READY:
-            return []
         storage = self._storage
+        if self._state == READY:
+            if storage.groups[PARTITION].leader:
+                return []
+            return [f"{NOT_READY.id}: no leader; this node does not reach a quorum of the voters, or an election is on"]
         if self._state == FAILED:
             return [f"{DISK_FAILED.id}: {storage.failure}"]
         if self._state in (STOPPING, STOPPED):

@@ -89,6 +89,10 @@ def test_a_minority_acknowledges_nothing_and_loses_nothing() -> None:
     cluster.pass_time(5_000)
     assert [] == cluster.take(leader, publisher)
     assert cluster.leader() in (a, b)
+    reply = cluster.ask(leader, "GET", "/readyz")
+    assert 503 == reply.status
+    assert "no leader" in str(reply.body)
+    assert [200, 200] == [cluster.ask(number, "GET", "/readyz").status for number in (a, b)]
     cluster.cut = set()
     cluster.pass_time(5_000)
     assert [Puback(1)] == cluster.take(leader, publisher)
