@@ -114,6 +114,10 @@ class Progress:
             return True
         if self.state == SNAPSHOT or index != self.next_index - 1:
             return False
+        if index <= self.match_index:
+            # It lost what it acknowledged, and does not know: its disk was rolled back. Asked again at once, it would
+            # refuse at once, for ever; so it is asked once with each heartbeat.
+            return False
         self._is_probing = False
         self.next_index = max(self.match_index + 1, min(next_index, index))
         return True

@@ -46,3 +46,18 @@ def test_acknowledgements_open_the_window_again() -> None:
         counts.append(fill(progress))
         progress.on_accepted(progress.next_index - 1)
     assert [1, 2, 3, 4] == counts
+
+
+def test_a_follower_that_refuses_what_it_acknowledged_is_asked_once_with_each_heartbeat() -> None:
+    progress = replicating(4)
+    progress.on_accepted(7)
+    progress.become_probe()
+    sent = 0
+    for heartbeat in range(1, 4):
+        progress.on_heartbeat_reply(heartbeat, is_idle=False)
+        for _ in range(10):  # a copy of the refusal each, or a refusal of each answer
+            if not progress.is_paused:
+                progress.on_sent(progress.next_index, 10)
+                sent += 1
+            assert not progress.on_refused(7, 1)
+    assert 3 == sent
