@@ -34,6 +34,12 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}{self.path if self.is_websocket else ''}"
 
 
+def looks_like_address(word: str) -> bool:
+    """Whether a word that stands where a topic is wanted begins as a listener does."""
+    scheme, separator, _ = word.partition("://")
+    return bool(separator) and ALIASES.get(scheme, scheme) in PORTS
+
+
 def parse_address(text: str) -> Address:
     """Raises: click.UsageError."""
     parts = urlsplit(text if "://" in text else f"tcp://{text}")

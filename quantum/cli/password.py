@@ -36,6 +36,9 @@ def password() -> None:
 )
 def add(file: str, user: str, is_read: bool, iterations: int | None) -> None:
     """Add USER to FILE, or change its password; a FILE that is not there is made."""
+    folder = Path(file).parent
+    if not folder.is_dir():
+        raise click.ClickException(f"{file} cannot be written: there is no folder {folder}; make it first")
     users = _read(file) if Path(file).exists() else new_users(iterations or ITERATIONS_MIN)
     if iterations is not None and iterations != users.iterations:
         # Who can tell users apart by their iterations can tell them from names that are none.
@@ -60,7 +63,7 @@ def remove(file: str, user: str) -> None:
     """Take USER out of FILE."""
     users = _read(file)
     if users.keys.pop(_prepared("USER", user), None) is None:
-        raise click.ClickException(f"{file} has no such user")
+        raise click.ClickException(f"{file} has no user {user}; `quantum password list {file}` shows who there is")
     _write(file, users)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from quantum.cli.address import looks_like_address
 from quantum.cli.connection import BrokerConnection, ConnectionLost, ConnectionRefused, explanation
 from quantum.cli.message_json import OutgoingMessage, decode_message
 from quantum.cli.options import ConnectOptions, connect_options, log
@@ -207,6 +208,10 @@ def publish(
     **connect: Any,
 ) -> None:
     """Publish MESSAGE to TOPIC, or every line of stdin; returns when the broker has acknowledged all of it."""
+    if topic_argument is not None and looks_like_address(topic_argument):
+        raise click.UsageError(
+            f"TOPIC {topic_argument}: the address of a broker; write --url {topic_argument}, or --topic if it is a topic"
+        )
     topic = topic or topic_argument or ""
     text = message if message is not None else message_argument
     identity = ConnectOptions(**connect).identity("quantum-pub")

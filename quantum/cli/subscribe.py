@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from quantum.cli.address import looks_like_address
 from quantum.cli.connection import BrokerConnection, ConnectionLost, ConnectionRefused
 from quantum.cli.message_json import encode_message
 from quantum.cli.options import ConnectOptions, connect_options, log
@@ -127,6 +128,8 @@ def subscribe(
     **connect: Any,
 ) -> None:
     """Subscribe to TOPICS and print messages, one JSON object a line."""
+    if url := next((word for word in topics if looks_like_address(word)), None):
+        raise click.UsageError(f"TOPIC {url}: the address of a broker; write --url {url}, or --topic if it is a topic")
     filters = [item for word in (*topics, *topic) for item in word.split(",") if item]
     if not filters:
         raise click.UsageError("no topic: quantum subscribe 'sensors/#'")

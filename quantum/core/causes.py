@@ -59,7 +59,10 @@ BAD_AUTHENTICATION_METHOD: Final = Cause(
     10, "bad_authentication_method", 0x8C, "this authentication method is not offered here"
 )
 NOT_AUTHORIZED: Final = Cause(
-    11, "not_authorized", 0x87, "no identity: mqtt.allow_anonymous is off and the connection has no client certificate"
+    11,
+    "not_authorized",
+    0x87,
+    "no identity: mqtt.allow_anonymous is off and there is neither a client certificate nor a user name",
 )
 TOPIC_NAME_INVALID: Final = Cause(
     12,

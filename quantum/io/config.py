@@ -167,7 +167,11 @@ def load_config(
         )
     if config.flag("mqtt.server_moved") and not config.text("mqtt.server_reference"):
         where = config.source("mqtt.server_moved")
-        raise ConfigError(f"{where}: mqtt.server_moved is True, allowed with mqtt.server_reference only")
+        raise ConfigError(f"{where}: mqtt.server_moved is true, allowed with mqtt.server_reference only")
+    template = config.text("mqtt.response_information")
+    if any(brace in template.replace("{client_id}", "") for brace in "{}"):
+        where = config.source("mqtt.response_information")
+        raise ConfigError(f"{where}: mqtt.response_information is {template!r}, allowed in braces {{client_id}} only")
     for name in ("mqtt.server_reference", "mqtt.response_information"):
         size = len(config.text(name).encode())
         if size > TEXT_BYTES_MAX:
@@ -208,7 +212,7 @@ def _parsed(name: str, word: str) -> object:
 
 
 def _checked(source: str, key: Key, value: object) -> Value:
-    found = f"{source}: {key.name} is {value!r}"
+    found = f"{source}: {key.name} is {str(value).lower() if isinstance(value, bool) else repr(value)}"
     if isinstance(key.default, bool):
         if not isinstance(value, bool):
             raise ConfigError(f"{found}, allowed true and false")

@@ -55,10 +55,15 @@ def run(config: Config) -> int:
         _check_management(config)
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)
-        users = read_users(config.text("auth.users_file")) if config.text("auth.users_file") else None
+        users = _users(config)
+        if users is None and contexts is None and not config.flag("mqtt.allow_anonymous"):
+            _say(
+                "mqtt.allow_anonymous is false, and no listener asks for client certificates: nobody can connect; "
+                "set auth.users_file to a file that `quantum password` made"
+            )
         listeners = [Listener(url) for url in urls]
         disk = open_disk(config.text("disk.backend"), data_dir, lock_fd)
-    except (ConfigError, ListenerError, CertificateError, DataDirectoryInUse, UsersRefused) as error:
+    except (ConfigError, ListenerError, CertificateError, DataDirectoryInUse) as error:
         _say(str(error))
         return 2
     except OSError as error:
@@ -77,6 +82,18 @@ def _check_management(config: Config) -> None:
             f"{config.source('http.bind')}: http.bind is {bind!r}, allowed loopback only: it has no authentication; "
             "bind 127.0.0.1 and put a proxy that checks operators in front"
         )
+
+
+def _users(config: Config) -> UserFile | None:
+    """Who may connect, where a users file is named. Raises: ConfigError."""
+    file = config.text("auth.users_file")
+    if not file:
+        return None
+    try:
+        return read_users(file)
+    except UsersRefused as error:
+        fix = "" if os.path.isfile(file) else f"; name a file, as `quantum password add {file} NAME` makes it"
+        raise ConfigError(f"{config.source('auth.users_file')}: auth.users_file: {error}{fix}") from None
 
 
 def _say(text: str) -> None:

@@ -77,6 +77,8 @@ def test_plain_lines_are_payloads() -> None:
         (["publish"], "no topic"),
         (["subscribe"], "no topic"),
         (["subscribe", "t", "--url", "http://x"], "allowed tcp://"),
+        (["subscribe", "mqtt://127.0.0.1", "$SYS/#"], "write --url mqtt://127.0.0.1"),
+        (["publish", "tcp://127.0.0.1", "m"], "write --url tcp://127.0.0.1"),
         (["subscribe", "t", "--no-clean"], "--client-id"),
         (["publish", "t", "m", "--v", "4", "--content-type", "x"], "--v 5"),
         (["inspect", "wal", "/nonexistent"], "does not exist"),

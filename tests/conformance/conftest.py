@@ -40,6 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    levels = config.getoption("--versions", "3,4,5")
+    if not all(level in ("3", "4", "5") for level in levels.split(",")):
+        raise pytest.UsageError(
+            f"--versions {levels}, allowed 3 (MQTT 3.1), 4 (3.1.1) and 5 (5.0), with commas between"
+        )
+    address = config.getoption("--broker", None)
+    if address and not (address.rpartition(":")[2].isdecimal() and 0 < int(address.rpartition(":")[2]) < 65536):
+        raise pytest.UsageError(f"--broker {address}, allowed HOST:PORT")
     config.pluginmanager.register(ClientTable())
 
 

@@ -199,6 +199,9 @@ def main(words: list[str]) -> int:
     """The command. Exits with 1 where a mark is faulty or a server's statement is missing."""
     if words[:1] == ["--collect"]:
         return _collect_here(words[1])
+    if words not in ([], ["--write"]):
+        print(__doc__)
+        return 0 if words in (["--help"], ["-h"]) else 2
     from tests.conformance.page import texts
 
     marks = collect_marks()

@@ -36,8 +36,11 @@ statements; the tests run in it wherever it says the same as 3.1.1.
 Quantum, and can be pointed at any broker:
 
 ```console
-$ python -m pytest tests/conformance --broker 127.0.0.1:1883
+$ python -m pytest tests/conformance --broker 127.0.0.1:1883 --versions 4,5
 ```
+
+`--versions` names the Protocol Levels that the broker speaks, of 3 (MQTT 3.1), 4 (3.1.1) and 5 (5.0), which most do
+without 3; `--says-why` holds it to a Reason Code before it closes.
 
 Rules that speak of time run on the virtual clock as well, to the millisecond: their tests lie in `tests/core/`.
 """

@@ -97,6 +97,25 @@ def test_taken_port_and_missing_certificate_are_one_line(node: BrokerProcess, tm
     assert "tls.cert is 'no.crt', no such file" in missing.stderr
 
 
+def test_users_file_that_cannot_be_read_is_told_with_its_key_and_the_fix(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothere", tmp_path):
+        done = run("--data-dir", str(tmp_path / "data"), "--http", "", "--set", f"auth.users_file={path}")
+        assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
+        assert f"--set: auth.users_file: {path}: " in done.stderr
+        assert f"`quantum password add {path} NAME` makes it" in done.stderr
+
+
+@pytest.mark.parametrize(("anonymous", "warnings"), [("false", 1), ("true", 0)])
+def test_a_node_that_nobody_can_connect_to_says_so(
+    node: BrokerProcess, tmp_path: Path, anonymous: str, warnings: int
+) -> None:
+    """The port is taken, so that it ends."""
+    listen = f"tcp://127.0.0.1:{node.ports['tcp']}"
+    setting = f"mqtt.allow_anonymous={anonymous}"
+    done = run("--data-dir", str(tmp_path / "a"), "--http", "", "--listen", listen, "--set", setting)
+    assert warnings == done.stderr.count("nobody can connect; set auth.users_file")
+
+
 def test_directory_of_a_newer_format_is_refused_untouched(node: BrokerProcess) -> None:
     node.stop()
     identity = node.data_dir / "node.json"

@@ -1,6 +1,9 @@
 """Goal: each normative statement that binds a server is tested, or says why it cannot be; and the page says so truly.
 Method: the manifest is filled from the marks of all tests, and compared with what lies in `fixtures/` and `docs/`."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.conformance.differences import VERDICTS, read_differences
@@ -29,6 +32,20 @@ def test_a_mark_with_a_wrong_name_or_version_is_found() -> None:
         "t.py::a names MQTT-9.9.9-9, which is not there",
         "t.py::b names 311:MQTT-3.1.0-2, and never runs in that version",
     ] == faults(wrong)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pytest", "tests/conformance", "--co", "-q", "--broker", "nonsense"], "--broker nonsense, allowed HOST:PORT"),
+        (["pytest", "tests/conformance", "--co", "-q", "--versions", "7"], "--versions 7, allowed 3 (MQTT 3.1), 4"),
+        (["tests.conformance.manifest", "--wirte"], "`--write` fills the columns"),
+    ],
+)
+def test_options_that_are_none_are_told_with_what_is_allowed(words: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
 
 
 def test_a_test_that_is_known_to_fail_covers_nothing() -> None:
