@@ -151,7 +151,7 @@ def test_what_is_no_next_step_ends_the_exchange(guarded: Target, name: str, seco
         other.expect_silence()
 
 
-@statement("MQTT-3.1.2-30", "MQTT-3.14.4-3")
+@statement("MQTT-3.1.2-30")
 def test_a_disconnect_ends_the_exchange_without_an_answer(guarded: Target, name: str) -> None:
     with Raw(guarded) as connection:
         connection.send(connect(ScramClient("alice", "wonder"), name))
@@ -267,7 +267,7 @@ def test_a_malformed_auth_closes(target: Target, version: int, name: str, body: 
         connection.expect_closed()
 
 
-@statement("311:MQTT-4.8.0-1", "311:MQTT-2.2.2-2")
+@statement("311:MQTT-4.8.0-1")
 @pytest.mark.versions(3, 4)
 def test_packet_type_15_is_none_before_5(target: Target, version: int, name: str, bystander: Bystander) -> None:
     with opened(target, version, name) as connection:

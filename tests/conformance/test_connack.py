@@ -106,8 +106,8 @@ def test_identifier_that_is_refused(configured: Configured, version: int, clean:
         named.ping()
 
 
-@statement("MQTT-3.1.4-2", "MQTT-3.2.2-6", "MQTT-3.2.2-7", "MQTT-3.2.2-8", "MQTT-3.1.4-6", "MQTT-4.13.2-1")
-@statement("311:MQTT-3.2.2-4", "311:MQTT-3.2.2-5", "311:MQTT-3.1.4-5")
+@statement("MQTT-3.1.4-2", "MQTT-3.2.2-6", "MQTT-3.2.2-7", "MQTT-3.2.2-8", "MQTT-4.13.2-1")
+@statement("311:MQTT-3.2.2-4", "311:MQTT-3.2.2-5")
 def test_client_that_is_not_authorised_is_refused(configured: Configured, version: int, name: str) -> None:
     """And nothing is read behind its CONNECT, nor is its will kept."""
     target = configured("mqtt.allow_anonymous=false")
@@ -285,7 +285,6 @@ def test_assigned_identifiers_are_nobodys(target: Target, version: int) -> None:
         connection.close()
 
 
-@statement("MQTT-3.2.2-16")
 @pytest.mark.versions(5)
 def test_a_clients_own_identifier_is_not_assigned(target: Target, version: int, name: str) -> None:
     with Raw(target) as connection:

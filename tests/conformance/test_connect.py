@@ -299,7 +299,7 @@ def test_faulty_will_property_is_refused(
     refused(target, version, by_hand(5, 0x06, raw.utf8("c"), will), code)
 
 
-@statement("MQTT-3.1.4-2", "MQTT-3.1.3-11", "311:MQTT-3.1.3-10", "311:MQTT-4.7.1-1", "311:MQTT-4.7.3-1")
+@statement("MQTT-3.1.4-2", "311:MQTT-4.7.1-1", "311:MQTT-4.7.3-1")
 @pytest.mark.parametrize("topic", ["", "a/#", "+/a", "a+"])
 def test_will_topic_that_is_no_topic_name_is_refused(
     target: Target, version: int, bystander: Bystander, name: str, topic: str

@@ -32,7 +32,7 @@ NO_PACKETS = {
 }
 
 
-@statement("MQTT-4.13.1-1", "MQTT-3.1.2-8", "311:MQTT-4.8.0-1", "311:MQTT-3.1.2-8")
+@statement("MQTT-4.13.1-1", "311:MQTT-4.8.0-1")
 @pytest.mark.parametrize("data", OF_SERVERS.values(), ids=OF_SERVERS.keys())
 def test_a_packet_that_only_servers_send_closes(
     target: Target, version: int, name: str, data: bytes, bystander: Bystander
@@ -42,7 +42,7 @@ def test_a_packet_that_only_servers_send_closes(
         connection.expect_closed()
 
 
-@statement("MQTT-4.13.1-1", "MQTT-1.5.5-1", "MQTT-2.1.3-1", "MQTT-3.1.2-8", "311:MQTT-4.8.0-1", "311:MQTT-3.1.2-8")
+@statement("MQTT-4.13.1-1", "MQTT-2.1.3-1", "MQTT-3.1.2-8", "311:MQTT-4.8.0-1", "311:MQTT-3.1.2-8")
 @pytest.mark.parametrize("data", NO_PACKETS.values(), ids=NO_PACKETS.keys())
 def test_bytes_that_are_no_packet_close_and_let_the_will_go(
     target: Target, version: int, name: str, data: bytes, bystander: Bystander

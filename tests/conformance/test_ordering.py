@@ -192,7 +192,7 @@ def _of(came: list[Received], kind: int) -> list[int]:
     return [received.packet_id for received in came if received.type == kind]
 
 
-@statement("MQTT-4.6.0-5", "MQTT-3.3.2-7")
+@statement("MQTT-4.6.0-5")
 @pytest.mark.versions(5)
 def test_aliases_expiry_and_properties_do_not_disturb_the_order(target: Target, version: int, name: str) -> None:
     """Each kind of QoS 0 PUBLISH goes another way through a broker; their order is still one."""

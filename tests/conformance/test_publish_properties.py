@@ -289,7 +289,6 @@ def test_an_alias_out_of_range_closes(
         connection.expect_closed(0x94)
 
 
-@statement("MQTT-3.3.2-7", "MQTT-3.3.2-8")
 @pytest.mark.parametrize("alias", [[], [(raw.TOPIC_ALIAS, 1)]], ids=["none", "never-set"])
 @pytest.mark.versions(5)
 def test_no_topic_name_and_no_known_alias_closes(
@@ -312,7 +311,6 @@ def test_aliases_end_with_their_connection(target: Target, version: int, name: s
     ended(target, version, client_id)
 
 
-@statement("MQTT-3.3.2-7")
 @pytest.mark.versions(5)
 def test_aliases_of_one_direction_mean_nothing_in_the_other(target: Target, version: int, name: str) -> None:
     """3.3.2.3.4: the mappings used by client and server are independent."""

@@ -36,7 +36,7 @@ def test_a_repeated_publish_is_answered_and_not_delivered_again(target: Target, 
         subscriber.expect_silence()
 
 
-@statement("MQTT-4.3.3-10", "MQTT-4.3.3-11", "MQTT-4.1.0-1", "311:MQTT-4.3.3-2", "311:MQTT-4.1.0-1")
+@statement("MQTT-4.3.3-10", "MQTT-4.3.3-11", "311:MQTT-4.3.3-2", "311:MQTT-4.1.0-1")
 @pytest.mark.parametrize("cut", ["before-pubrel", "before-pubcomp"])
 def test_a_publish_repeated_on_a_new_connection_is_delivered_once(
     target: Target, version: int, name: str, cut: str
@@ -64,7 +64,7 @@ def test_a_publish_repeated_on_a_new_connection_is_delivered_once(
     ended(target, version, client_id)
 
 
-@statement("MQTT-4.3.3-12", "MQTT-4.1.0-2", "MQTT-3.1.2-4", "311:MQTT-4.3.3-2", "311:MQTT-3.1.2-6")
+@statement("MQTT-4.1.0-2", "MQTT-3.1.2-4", "311:MQTT-4.3.3-2", "311:MQTT-3.1.2-6")
 def test_a_publish_repeated_behind_a_lost_session_is_new(target: Target, version: int, name: str) -> None:
     """The DUP flag is no memory: the session that knew the Packet Identifier has ended, so the message is published.
 
@@ -121,7 +121,7 @@ def test_behind_a_pubrec_with_an_error_the_packet_identifier_is_free(target: Tar
         assert b"new" == message(subscriber).payload
 
 
-@statement("MQTT-4.3.3-13", "MQTT-4.3.3-8", "MQTT-3.3.2-5")
+@statement("MQTT-4.3.3-13", "MQTT-4.3.3-8")
 @pytest.mark.versions(5)
 def test_a_message_that_lives_for_no_time_is_still_acknowledged_to_the_end(
     target: Target, version: int, name: str
@@ -131,7 +131,7 @@ def test_a_message_that_lives_for_no_time_is_still_acknowledged_to_the_end(
         publisher.publish(f"{name}/t", b"x", qos=1, properties=[(raw.MESSAGE_EXPIRY_INTERVAL, 0)])
 
 
-@statement("MQTT-4.3.3-8", "MQTT-4.6.0-3", "MQTT-3.3.4-9", "311:MQTT-4.3.3-2", "311:MQTT-4.6.0-3")
+@statement("MQTT-4.3.3-8", "MQTT-4.6.0-3", "311:MQTT-4.3.3-2", "311:MQTT-4.6.0-3")
 def test_99_rapid_messages_all_arrive_once(target: Target, version: int, name: str) -> None:
     count = 99
     with opened(target, version, f"{name}-p") as publisher, opened(target, version, f"{name}-s") as subscriber:
@@ -267,7 +267,7 @@ def test_a_pubrec_with_a_reason_below_80_goes_on(target: Target, version: int, n
         subscriber.expect_silence()
 
 
-@statement("MQTT-4.3.3-7", "MQTT-4.3.3-13", "MQTT-3.3.2-5")
+@statement("MQTT-4.3.3-7", "MQTT-4.3.3-13")
 @pytest.mark.slow
 @pytest.mark.versions(5)
 def test_a_delivery_that_began_is_not_expired(target: Target, version: int, name: str) -> None:

@@ -31,7 +31,7 @@ def received_by(members: Sequence[Raw], publisher: Raw, topic: str) -> list[list
     return out
 
 
-@statement("MQTT-4.8.2-1", "MQTT-4.8.2-3", "MQTT-3.8.4-8")
+@statement("MQTT-4.8.2-3", "MQTT-3.8.4-8")
 @QOS
 @pytest.mark.parametrize("members", [1, 2, 5])
 @pytest.mark.versions(5)
@@ -87,7 +87,7 @@ def test_groups_and_ordinary_subscriptions_do_not_share_with_each_other(
         client.close()
 
 
-@statement("MQTT-4.8.2-1", "MQTT-3.3.4-3")
+@statement("MQTT-3.3.4-3")
 @pytest.mark.versions(5)
 def test_a_share_brings_its_own_identifier_and_the_ordinary_copy_another(
     target: Target, version: int, name: str
@@ -104,7 +104,7 @@ def test_a_share_brings_its_own_identifier_and_the_ordinary_copy_another(
         assert {2, 3} == {value for values in identifiers for value in values}
 
 
-@statement("MQTT-4.8.2-1", "MQTT-3.3.1-13")
+@statement("MQTT-3.3.1-13")
 @pytest.mark.parametrize("options, expected", [(0, False), (RETAIN_AS_PUBLISHED, True)], ids=["cleared", "published"])
 @pytest.mark.versions(5)
 def test_a_share_has_no_retained_messages_and_its_own_retain_flag(
@@ -178,7 +178,7 @@ def test_a_name_that_begins_with_share_is_no_way_into_a_group(target: Target, ve
 # -- members that leave -----------------------------------------------------------------------------------------------
 
 
-@statement("MQTT-4.8.2-1", "MQTT-3.10.4-2")
+@statement("MQTT-3.10.4-2")
 @pytest.mark.parametrize("how", ["unsubscribes", "disconnects", "drops"])
 @pytest.mark.versions(5)
 def test_members_that_left_take_no_share(target: Target, version: int, name: str, how: str) -> None:
@@ -200,7 +200,6 @@ def test_members_that_left_take_no_share(target: Target, version: int, name: str
         assert [b"%d" % number for number in range(6)] == [message(staying).payload for _ in range(6)]
 
 
-@statement("MQTT-4.8.2-1", "MQTT-4.1.0-1")
 @pytest.mark.versions(5)
 def test_what_was_sent_and_not_acknowledged_is_not_lost_with_its_member(
     target: Target, version: int, name: str
@@ -303,7 +302,7 @@ def test_what_a_member_refused_is_not_given_to_another(
         assert b"next" == message(other).payload
 
 
-@statement("MQTT-4.8.2-3", "MQTT-4.1.0-1")
+@statement("MQTT-4.8.2-3")
 @pytest.mark.versions(5)
 def test_what_waits_for_members_that_are_away_is_delivered_once(target: Target, version: int, name: str) -> None:
     """All members are gone for now: each message waits for one of them."""

@@ -197,7 +197,7 @@ def test_the_qos_of_a_delivery_is_the_lower_one(
     unretain(target, topic)
 
 
-@statement("MQTT-3.8.4-1", "MQTT-4.6.0-5", "311:MQTT-3.8.4-1")
+@statement("MQTT-3.8.4-1", "311:MQTT-3.8.4-1")
 def test_what_is_published_behind_suback_arrives(target: Target, version: int, name: str) -> None:
     with opened(target, version, f"{name}-s") as subscriber, opened(target, version, f"{name}-p") as publisher:
         for number in range(50):
@@ -378,7 +378,7 @@ def test_no_local_goes_by_client_identifier_not_by_connection(target: Target, ve
     ended(target, version, client_id)
 
 
-@statement("MQTT-3.8.3-3", "MQTT-3.3.4-2")
+@statement("MQTT-3.8.3-3")
 @pytest.mark.versions(5)
 def test_no_local_of_one_subscription_leaves_an_overlapping_one(target: Target, version: int, name: str) -> None:
     with opened(target, version, f"{name}-s") as both:

@@ -199,7 +199,7 @@ def test_many_filters_of_one_session_each_match_by_their_own_rule(target: Target
         assert b"end" == message(other).payload
 
 
-@statement("MQTT-4.7.3-4", "311:MQTT-4.7.3-4", "MQTT-4.1.0-1")
+@statement("MQTT-4.7.3-4", "311:MQTT-4.7.3-4")
 def test_a_resumed_subscription_matches_as_before(target: Target, version: int, name: str) -> None:
     client_id = f"{name}-s"
     with lasting(target, version, client_id) as subscriber:

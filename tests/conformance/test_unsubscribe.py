@@ -174,7 +174,7 @@ def test_a_delivery_that_began_is_completed(target: Target, version: int, name: 
     ended(target, version, client_id)
 
 
-@statement("MQTT-3.10.4-2", "MQTT-4.1.0-1", "311:MQTT-3.10.4-2", "311:MQTT-4.1.0-1")
+@statement("MQTT-3.10.4-2", "311:MQTT-3.10.4-2", "311:MQTT-4.1.0-1")
 def test_an_ended_subscription_stays_ended_on_the_next_connection(target: Target, version: int, name: str) -> None:
     client_id = f"{name}-s"
     with lasting(target, version, client_id) as subscriber:

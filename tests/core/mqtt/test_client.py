@@ -99,6 +99,24 @@ def test_qos_2_goes_through_its_four_steps(version: int) -> None:
     assert ({}, 65_535) == (client.session.released, client.credit)
 
 
+@statement("MQTT-2.2.1-3", "311:MQTT-2.3.1-2")
+@every_version
+def test_a_new_packet_has_an_identifier_that_is_in_no_open_exchange(version: int) -> None:
+    """When the numbers begin again, those of a PUBLISH, of a PUBREL and of a SUBSCRIBE are passed over."""
+    client = opened(version)
+    client.publish("a", b"1", 1)
+    client.publish("a", b"2", 2)
+    serve(client, Pubrec(2))
+    client.subscribe([Subscription("a", 1)])
+    client.publish("a", b"4", 1)
+    serve(client, Puback(4))
+    while client.session.take_packet_id() != 65_535:
+        pass
+    sent(client)
+    assert (4, 5) == (client.publish("a", b"new", 1), client.publish("a", b"newer", 2))
+    assert [4, 5] == [packet.packet_id for packet in sent(client) if isinstance(packet, Publish)]
+
+
 @statement("311:MQTT-2.3.1-3")
 @every_version
 def test_resumed_session_resends_in_order_with_dup(version: int) -> None:
