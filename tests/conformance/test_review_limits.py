@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance import raw
 from tests.conformance.conftest import Target
-from tests.conformance.opened import message, opened
+from tests.conformance.opened import ended, message, opened
 from tests.conformance.raw import Raw
 from tests.conformance.statements import statement
 
@@ -64,3 +64,29 @@ def test_a_session_lasts_no_longer_than_connack_says(
         clock.expect_closed(0x8D)
     with Raw(target) as second:
         assert not second.open(version, name, clean=False).session_present
+
+
+@statement("311:MQTT-4.8.0-2")
+@pytest.mark.parametrize("qos", [1, 2])
+@pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
+def test_a_retained_message_that_finds_no_room_is_not_acknowledged_as_if_it_were_kept(
+    configured: Configured, version: int, name: str, qos: int, is_lasting: bool
+) -> None:
+    """5.0 is told. 3.x cannot be: its connection ends, with its will, and goes on with its session at the next."""
+    target = configured("broker.retained_messages_max=0")
+    kind = raw.PUBACK if qos == 1 else raw.PUBREC
+    with opened(target, version, f"{name}-w") as watcher, Raw(target, version) as publisher:
+        watcher.subscribe((f"{name}/#", 0))
+        publisher.open(version, name, clean=not is_lasting, will=raw.Will(f"{name}/will", b"w"))
+        publisher.send(raw.publish(version, f"{name}/t", b"x", qos=qos, retain=True, packet_id=1) * 2)
+        if version == 5:
+            assert [0x97, 0x97] == [publisher.expect(kind).code for _ in range(2)]
+            publisher.disconnect()
+        else:
+            publisher.expect_end()
+            assert f"{name}/will" == watcher.expect(raw.PUBLISH).topic
+        with Raw(target, version) as again:
+            again.open(version, name, clean=not is_lasting)
+            again.publish(f"{name}/t", b"y", qos=qos)
+            assert b"y" == message(watcher).payload
+    ended(target, version, name)

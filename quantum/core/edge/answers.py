@@ -18,7 +18,14 @@ from quantum.core.broker.effects import (
     Subscribed,
     Unsubscribed,
 )
-from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, STALE_EPOCH, SUBSCRIPTIONS_MAX, Cause
+from quantum.core.causes import (
+    CLIENT_PACKET_TOO_LARGE,
+    RETAINED_BYTES_MAX,
+    RETAINED_MESSAGES_MAX,
+    STALE_EPOCH,
+    SUBSCRIPTIONS_MAX,
+    Cause,
+)
 from quantum.core.edge.admission import Admission, refuse
 from quantum.core.edge.connections import CLOSED, OPEN, OPENING, EdgeConnection
 from quantum.core.edge.fanout import PUMP_MESSAGE_BYTES, Fanout, encoded
@@ -177,7 +184,8 @@ class Answers:
         return max(1, connection.received.pop(packet_id, 1))
 
     def _refuse_publish(self, connection: EdgeConnection, packet_id: int, cause: Cause, is_qos2: bool) -> None:
-        """v5.0 says why; 3.x has no way to, so the message is acknowledged and the cause stands in /why. [MQTT-3.3.5-2]"""
+        """v5.0 says why; 3.x has no way to. What a client may not publish is acknowledged, and the cause stands in /why:
+        v3.1.1 [MQTT-3.3.5-2]. What only finds no room now ends its connection: v3.1.1 [MQTT-4.8.0-2]."""
         if cause is STALE_EPOCH:
             return
         wire = connection.wire
@@ -185,6 +193,10 @@ class Answers:
             reason = {REASON_STRING: f"{cause.id}: {cause.text}"}
             code = cause.reason_code if cause.reason_code >= 0x80 else 0x80
             wire.send(Pubrec(packet_id, code, {**reason}) if is_qos2 else Puback(packet_id, code, {**reason}))
+        elif cause is RETAINED_MESSAGES_MAX or cause is RETAINED_BYTES_MAX:
+            # It was not taken: acknowledged it would be lost without a word. The client keeps it for its next connection.
+            self.closing.append((connection, cause))
+            return
         else:
             connection.out.append((PUBREC_HEAD if is_qos2 else PUBACK_HEAD) + U16[packet_id])
         self._fanout.mark(connection)

@@ -262,8 +262,11 @@ class Edge:
     def _finish_answers(self) -> None:
         answers = self._answers
         for connection, cause in answers.closing:
-            self._leave(connection, cause, -1)
-            self._close_transport(connection)
+            if connection.state == OPEN:
+                self._close(connection, cause, "a PUBLISH for which 3.x has no refusal")
+            elif connection.state == OPENING:
+                self._leave(connection, cause, -1)
+                self._close_transport(connection)
         answers.closing = []
         reading = answers.reading
         answers.reading = []
