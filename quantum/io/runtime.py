@@ -56,7 +56,7 @@ def run(config: Config) -> int:
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)
         users = _users(config)
-        if users is None and contexts is None and not config.flag("mqtt.allow_anonymous"):
+        if users is None and not config.flag("mqtt.allow_anonymous") and not _asks_for_certificates(config, contexts):
             _say(
                 "mqtt.allow_anonymous is false, and no listener asks for client certificates: nobody can connect; "
                 "set auth.users_file to a file that `quantum password` made"
@@ -82,6 +82,11 @@ def _check_management(config: Config) -> None:
             f"{config.source('http.bind')}: http.bind is {bind!r}, allowed loopback only: it has no authentication; "
             "bind 127.0.0.1 and put a proxy that checks operators in front"
         )
+
+
+def _asks_for_certificates(config: Config, contexts: TlsContexts | None) -> bool:
+    """Whether a client can show who it is by a certificate: where none are configured, a CA for clients is made too."""
+    return contexts is not None and bool(config.text("tls.client_ca") or not config.text("tls.cert"))
 
 
 def _users(config: Config) -> UserFile | None:

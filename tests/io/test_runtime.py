@@ -105,12 +105,14 @@ def test_users_file_that_cannot_be_read_is_told_with_its_key_and_the_fix(tmp_pat
         assert f"`quantum password add {path} NAME` makes it" in done.stderr
 
 
-@pytest.mark.parametrize(("anonymous", "warnings"), [("false", 1), ("true", 0)])
+@pytest.mark.parametrize(
+    ("scheme", "anonymous", "warnings"), [("tcp", "false", 1), ("tcp", "true", 0), ("tls", "false", 0)]
+)
 def test_a_node_that_nobody_can_connect_to_says_so(
-    node: BrokerProcess, tmp_path: Path, anonymous: str, warnings: int
+    node: BrokerProcess, tmp_path: Path, scheme: str, anonymous: str, warnings: int
 ) -> None:
     """The port is taken, so that it ends."""
-    listen = f"tcp://127.0.0.1:{node.ports['tcp']}"
+    listen = f"{scheme}://127.0.0.1:{node.ports['tcp']}"
     setting = f"mqtt.allow_anonymous={anonymous}"
     done = run("--data-dir", str(tmp_path / "a"), "--http", "", "--listen", listen, "--set", setting)
     assert warnings == done.stderr.count("nobody can connect; set auth.users_file")
