@@ -7,6 +7,7 @@ new code to the corpora, as few and as short inputs as do.
 """
 
 import argparse
+import gc
 import re
 import shutil
 import subprocess
@@ -88,11 +89,14 @@ def steps_of(name: str, data: bytes) -> set[Step]:
         return trace_line
 
     check = load_target(name).check
+    gc.collect()
+    gc.disable()  # What an earlier run left behind must not be taken down in the middle of this one.
     sys.settrace(trace)
     try:
         check(data)
     finally:
         sys.settrace(None)
+        gc.enable()
     return steps
 
 
