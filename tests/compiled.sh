@@ -21,7 +21,7 @@ find "$room/source" -name __pycache__ -prune -exec rm -rf {} +
 # The packages' front pages and what lies beside core; a shared library comes before the module of its name.
 cp -r "$room/source/quantum" "$room/lib/"
 cp pyproject.toml "$room/run/"
-cp -r tests fixtures "$room/run/"
+cp -r tests fixtures docs "$room/run/"
 cd "$room/run"
 export PYTHONPATH="$room/lib"
 "$bin/python" - <<'PY'
