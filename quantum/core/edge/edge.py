@@ -498,7 +498,7 @@ class Edge:
         value = packet.properties.get(SESSION_EXPIRY_INTERVAL)
         if isinstance(value, int):
             if value and not connection.session_expiry_s:
-                raise ProtocolError("Session Expiry Interval on DISCONNECT, 0 on CONNECT", "MQTT-3.14.2-2")
+                raise ProtocolError("Session Expiry Interval on DISCONNECT, 0 on CONNECT", "MQTT-3.14.2.2.2")
             expiry_s = min(value, self._config.session_expiry_s_max)
         connection.will_on_close = packet.reason_code != 0
         self._leave(connection, CLIENT_DISCONNECTED, expiry_s)
