@@ -218,7 +218,9 @@ class _Process:
         fields.append(f"durability={config.text('durability.mode')}")
         gc.collect()
         gc.freeze()
-        gc.set_threshold(100_000, 50, 100)  # nothing on the hot path makes cycles
+        # Nothing on the hot path makes cycles, so collecting finds little: it need only be short, a millisecond or two,
+        # and once in some millions of objects it may look at all of them.
+        gc.set_threshold(10_000, 5, 100)
         sys.stdout.write("quantum ready " + " ".join(fields) + "\n")
         sys.stdout.flush()
 

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "edge": (
         "mqtt",
         "broker.message",
+        "broker.retained_run",
         "broker.commands",
         "broker.effects",
         "control",

@@ -5,15 +5,18 @@ from other records (indexes, deadlines, gauges) is not encoded and is built agai
 fields are only ever appended.
 """
 
+from collections import deque
 from typing import Any, Final
 
 import msgpack
 
 from quantum.core.broker.commands import SetPolicy
-from quantum.core.broker.expiry import RETAINED_EXPIRY, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.expiry import RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
 from quantum.core.broker.message import Message
+from quantum.core.broker.outgoing import is_reading
 from quantum.core.broker.partition import FIRST_RETAINED_BUCKET, Partition
 from quantum.core.broker.queue import Copy
+from quantum.core.broker.retained_run import ABOVE_QOS_0, RetainedCursor, RetainedRun
 from quantum.core.broker.session import Session
 from quantum.core.broker.subscriptions import SubscriptionRecord
 from quantum.core.mqtt.packets import Will
@@ -70,6 +73,9 @@ def rebuild(partition: Partition, cursors: dict[str, str]) -> None:
             partition.deadlines.set(SESSION_EXPIRY, client_id, session.ends_ms)
         if session.will_due_ms:
             partition.deadlines.set(WILL_DELAY, client_id, session.will_due_ms)
+        if is_reading(session):
+            # It was set by an entry of this very stamp: one with a later stamp would have read on.
+            partition.deadlines.set(RETAINED_READ, client_id, partition.stamp_ms + 1)
         accounting.queued += len(session.queue)
         accounting.in_flight += len(session.inflight.copies)
         accounting.held_bytes += session.held_bytes
@@ -148,6 +154,7 @@ def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, .
         list(session.inflight.released),
         session.left_index,
         session.is_behind,
+        [_run_row(copies, run) for copies, run in session.queue.unread_runs()],
     )
 
 
@@ -172,10 +179,15 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
         session.inflight.restore(packet_id, copy)
         session.held_bytes += copy.size
     session.inflight.on_restored()
-    for copy_row in row[15]:
+    run_rows = deque(row[19] if len(row) > 19 else ())
+    for count, copy_row in enumerate(row[15]):
+        while run_rows and run_rows[0][0] == count:
+            session.queue.append_run(_run_of(run_rows.popleft()))
         copy = _copy_of(copy_row, messages)
         session.queue.append(copy)
         session.held_bytes += copy.size
+    for run_row in run_rows:
+        session.queue.append_run(_run_of(run_row))
     for packet_id in row[16]:
         session.inflight.released[packet_id] = None
     session.left_index = row[17]
@@ -215,6 +227,24 @@ def _copy_of(row: tuple[Any, ...], messages: dict[int, Message]) -> Copy:
     copy = Copy(messages[row[0]], row[1], row[2], row[3], row[4])
     copy.state = row[5]
     return copy
+
+
+def _run_row(copies: int, run: RetainedRun) -> tuple[Any, ...]:
+    """What is not read yet of a run, behind so many copies."""
+    cursor = run.cursor
+    return (
+        copies,
+        cursor.topic_filter,
+        cursor.number_max,
+        cursor.left_out,
+        cursor.bound,
+        run.qos_max,
+        run.subscription_ids,
+    )
+
+
+def _run_of(row: tuple[Any, ...]) -> RetainedRun:
+    return RetainedRun([], row[5], row[6], RetainedCursor(row[1], row[2], row[3], ABOVE_QOS_0, row[4]))
 
 
 def _message_row(message: Message) -> tuple[Any, ...]:

@@ -9,7 +9,8 @@ connections, and leaves the rest to the other edges. Within one `Effects` the ed
 from dataclasses import dataclass, field
 from typing import final
 
-from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.message import Message
+from quantum.core.broker.retained_run import RetainedRun
 from quantum.core.causes import Cause
 
 
@@ -128,7 +129,7 @@ class Subscribed:
     retained: list[RetainedRun]
 
     def deliveries(self) -> list[RetainedDelivery]:
-        """All of `retained`, one by one."""
+        """What of `retained` was read already, one by one."""
         return [
             RetainedDelivery(message, run.qos_of(message), run.subscription_ids)
             for run in self.retained

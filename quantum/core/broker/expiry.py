@@ -11,6 +11,7 @@ from typing import Final, final
 WILL_DELAY: Final = 0  # name: Client Identifier
 SESSION_EXPIRY: Final = 1  # name: Client Identifier
 RETAINED_EXPIRY: Final = 2  # name: Topic Name
+RETAINED_READ: Final = 3  # name: Client Identifier of a session that waits for more of the store to be read
 
 WITHDRAWN_MIN: Final = 64  # fewer withdrawn heap entries than this are not worth a clean-up
 

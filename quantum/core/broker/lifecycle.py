@@ -15,8 +15,8 @@ from quantum.core.broker.commands import (
     OpenSession,
 )
 from quantum.core.broker.effects import CloseConnection, Effects, Refused, Result, SessionOpened
-from quantum.core.broker.expiry import RETAINED_EXPIRY, SESSION_EXPIRY, WILL_DELAY
-from quantum.core.broker.outgoing import drop_all, resend
+from quantum.core.broker.expiry import RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.outgoing import drop_all, resend, send_waiting
 from quantum.core.broker.partition import Partition, session_bucket_of
 from quantum.core.broker.publishing import forget_retained, give_again
 from quantum.core.broker.session import Session
@@ -103,6 +103,10 @@ def expire(partition: Partition, effects: Effects) -> None:
             forget_retained(partition, name)
         elif kind == WILL_DELAY:
             publish_will(partition, effects, partition.sessions[name])
+        elif kind == RETAINED_READ:
+            session = partition.sessions[name]
+            partition.cutter.before_change(session.bucket)
+            send_waiting(partition, effects, session)
         else:
             _end(partition, effects, partition.sessions[name])
 
@@ -160,6 +164,7 @@ def _disconnect(partition: Partition, session: Session) -> None:
     session.conn_epoch = 0
     session.edge = 0
     session.conn_id = 0
+    partition.deadlines.withdraw(RETAINED_READ, session.client_id)
     partition.connected_count -= 1
     for topic_filter in session.subscriptions:
         group = partition.subscriptions.groups.get(topic_filter)

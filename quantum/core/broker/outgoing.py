@@ -8,10 +8,12 @@ from typing import Final
 
 from quantum.core.broker.commands import ON_PUBACK, ON_PUBREC, AcknowledgeDelivery, DropDelivery
 from quantum.core.broker.effects import Effects, Refused, Result, SendPublish, SendPubrel
+from quantum.core.broker.expiry import RETAINED_READ
 from quantum.core.broker.inflight import RELEASED
-from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.message import Message
 from quantum.core.broker.partition import Partition
 from quantum.core.broker.queue import Copy, size_of
+from quantum.core.broker.retained_run import RetainedRun
 from quantum.core.broker.session import Session
 from quantum.core.causes import (
     CLIENT_REFUSED,
@@ -64,7 +66,7 @@ def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -
     accounting = partition.accounting
     accounting.held_bytes += copy.size
     session.held_bytes += copy.size
-    if session.conn_epoch and not len(session.queue) and _has_window(session):
+    if session.conn_epoch and session.queue.is_empty() and _has_window(session):
         accounting.in_flight += 1
         _send_new(partition, effects, session, copy)
         return
@@ -72,14 +74,11 @@ def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -
     session.queue.append(copy)
 
 
-def hold_run(partition: Partition, effects: Effects, session: Session, run: RetainedRun, size: int) -> None:
-    """Queue retained messages of QoS 1 and 2 that take `size` bytes, whatever the limits say: the store bounds them."""
+def hold_run(partition: Partition, effects: Effects, session: Session, run: RetainedRun) -> None:
+    """Queue retained messages of QoS 1 and 2, whatever the limits say: they are read as the window opens."""
     assert not session.is_ephemeral
     partition.cutter.before_change(session.bucket)
-    accounting = partition.accounting
-    accounting.held_bytes += size
-    accounting.queued += len(run)
-    session.held_bytes += size
+    _create(partition, session, run.rest())
     session.queue.append_run(run)
     send_waiting(partition, effects, session)
 
@@ -111,14 +110,26 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
     """Send what the window allows: first what is owed from an earlier connection, then the queue."""
     inflight = session.inflight
     accounting = partition.accounting
+    queue = session.queue
+    has_read = False
     while session.conn_epoch and _has_window(session):
         packet_id = inflight.take_owed()
         if packet_id:
             effects.sends.append(_publish(partition, session, packet_id, inflight.copies[packet_id], dup=True))
             continue
-        if not len(session.queue):
-            return
-        copy = session.queue.pop_first()
+        run = queue.unread()
+        if run is not None:
+            if partition.reads_left <= 0:
+                partition.deadlines.set(RETAINED_READ, session.client_id, partition.stamp_ms + 1)
+                return
+            messages = partition.read_retained(run.cursor)
+            _create(partition, session, messages)
+            queue.on_read(messages)
+            has_read = True
+            continue
+        if queue.is_empty():
+            break
+        copy = queue.pop_first()
         accounting.queued -= 1
         if is_expired(copy.message, partition.stamp_ms):
             # Only before the first sending: an exchange that began is finished [MQTT-3.3.2-5].
@@ -127,6 +138,13 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
             continue
         accounting.in_flight += 1
         _send_new(partition, effects, session, copy)
+    if has_read:
+        partition.deadlines.withdraw(RETAINED_READ, session.client_id)
+
+
+def is_reading(session: Session) -> bool:
+    """The session could be sent more retained messages if they were read from the store."""
+    return session.conn_epoch != 0 and _has_window(session) and session.queue.unread() is not None
 
 
 def acknowledge(partition: Partition, effects: Effects, command: AcknowledgeDelivery) -> Result:
@@ -248,6 +266,16 @@ def _has_window(session: Session) -> bool:
 def _send_new(partition: Partition, effects: Effects, session: Session, copy: Copy) -> None:
     packet_id = session.inflight.add(copy)
     effects.sends.append(_publish(partition, session, packet_id, copy, dup=False))
+
+
+def _create(partition: Partition, session: Session, messages: list[Message]) -> None:
+    """A copy of each of these retained messages waits for the session."""
+    accounting = partition.accounting
+    size = sum([size_of(message) for message in messages])
+    accounting.created += len(messages)
+    accounting.queued += len(messages)
+    accounting.held_bytes += size
+    session.held_bytes += size
 
 
 def _end_exchange(partition: Partition, session: Session, packet_id: int, copy: Copy) -> None:

@@ -13,6 +13,7 @@ from quantum.core.broker.edges import Edges
 from quantum.core.broker.expiry import Deadlines
 from quantum.core.broker.message import Message
 from quantum.core.broker.retained import Retained
+from quantum.core.broker.retained_run import RetainedCursor
 from quantum.core.broker.session import Session
 from quantum.core.broker.subscriptions import Subscriptions
 from quantum.core.state_machine import BucketCutter
@@ -44,6 +45,7 @@ class Partition:
         "has_policy",
         "last_epoch",
         "policy",
+        "reads_left",
         "retained",
         "retained_buckets",
         "session_buckets",
@@ -72,6 +74,7 @@ class Partition:
         self.connected_count = 0
         self.subscriptions = Subscriptions(route_number)
         self.retained = Retained()
+        self.reads_left = 0  # topics that this entry may still look at for those who subscribed
         self.retained_buckets: list[dict[str, None]] = [{} for _ in range(RETAINED_BUCKETS)]  # Topic Names
         self.deadlines = Deadlines()
 
@@ -91,6 +94,12 @@ class Partition:
         self.cutter.before_change(bucket)
         self.retained.put(message)
         self.retained_buckets[bucket - FIRST_RETAINED_BUCKET][message.topic_name] = None
+
+    def read_retained(self, cursor: RetainedCursor) -> list[Message]:
+        """The next messages of a cursor, as many as this entry may still read, and at least one topic's."""
+        messages, steps = self.retained.read(cursor, self.stamp_ms, max(1, self.reads_left))
+        self.reads_left -= steps
+        return messages
 
     def remove_retained(self, topic_name: str) -> None:
         bucket = retained_bucket_of(topic_name)

@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import final
 
-from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.message import Message
+from quantum.core.broker.retained_run import RetainedRun
 
 
 @final
@@ -54,7 +55,7 @@ class Queue:
     def __init__(self) -> None:
         # An empty deque takes 600 bytes, and most sessions never wait for anything.
         self._items: deque[Copy | RetainedRun] | None = None
-        self._count = 0  # of copies, those of the runs included
+        self._count = 0  # of copies; those of the runs as far as they are read
 
     def append(self, copy: Copy) -> None:
         if self._items is None:
@@ -63,7 +64,8 @@ class Queue:
         self._count += 1
 
     def append_run(self, run: RetainedRun) -> None:
-        """As if a copy of each of its messages were appended; none of them at QoS 0."""
+        """As if a copy of each of its messages were appended, read or not; none of them at QoS 0."""
+        assert not run.is_over()
         if self._items is None:
             self._items = deque()
         self._items.append(run)
@@ -76,18 +78,54 @@ class Queue:
         item = items[0]
         if isinstance(item, RetainedRun):
             copy = _copy_of(item, item.pop())
-            if not len(item):
+            if item.is_over():
                 items.popleft()
             return copy
         items.popleft()
         return item
 
+    def unread(self) -> RetainedRun | None:
+        """The run that must be read before anything else can be sent, if there is one."""
+        items = self._items
+        if not items:
+            return None
+        item = items[0]
+        return item if isinstance(item, RetainedRun) and not len(item) else None
+
+    def on_read(self, messages: list[Message]) -> None:
+        """What was read for the run that `unread` gave."""
+        items = self._items
+        assert items
+        run = items[0]
+        assert isinstance(run, RetainedRun)
+        run.add(messages)
+        self._count += len(messages)
+        if run.is_over():
+            items.popleft()
+
     def take_all(self) -> list[Copy]:
-        """Return everything in order, and be empty."""
+        """Return every copy in order, and be empty; what is not read yet was owed by nobody but the store."""
         taken = self.to_list()
         self._items = None
         self._count = 0
         return taken
+
+    def unread_runs(self) -> list[tuple[int, RetainedRun]]:
+        """The runs that are not read to their end, each with the number of copies in `to_list` before its unread rest."""
+        runs: list[tuple[int, RetainedRun]] = []
+        count = 0
+        for item in self._items or ():
+            if isinstance(item, RetainedRun):
+                count += len(item)
+                if item.cursor.bound is not None:
+                    runs.append((count, item))
+            else:
+                count += 1
+        return runs
+
+    def is_empty(self) -> bool:
+        """Nothing waits, read or not, so a copy may be sent without overtaking another."""
+        return not self._items
 
     def to_list(self) -> list[Copy]:
         copies: list[Copy] = []

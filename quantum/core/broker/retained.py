@@ -1,34 +1,28 @@
-"""The retained messages by Topic Name: in a map, and in a tree of levels that answers a wildcard filter by a walk.
+"""The retained messages by Topic Name, and the reading of those that a filter matches, in steps.
 
 Source: MQTT 5.0 §3.3.1.3.
 """
 
-from operator import attrgetter
-from typing import final
+from typing import Final, final
 
 from quantum.core.broker.message import Message
 from quantum.core.broker.queue import size_of
+from quantum.core.broker.retained_run import ANY_QOS, QOS_0, RetainedCursor
+from quantum.core.broker.topic_index import TopicIndex
 from quantum.core.causes import RETAINED_BYTES_MAX, RETAINED_MESSAGES_MAX, Cause
 
-
-@final
-class _Node:
-    __slots__ = ("children", "message")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.message: Message | None = None
+READ_STEPS: Final = 1024  # topics looked at in one go: about a millisecond
 
 
 @final
 class Retained:
     """At most one message for each Topic Name."""
 
-    __slots__ = ("_messages", "_root", "size")
+    __slots__ = ("_messages", "_topics", "size")
 
     def __init__(self) -> None:
         self._messages: dict[str, Message] = {}
-        self._root = _Node()
+        self._topics = TopicIndex()
         self.size = 0  # bytes, payload plus topic
 
     def limit(self, message: Message, messages_max: int, bytes_max: int) -> Cause | None:
@@ -46,81 +40,48 @@ class Retained:
         assert message.payload
         topic_name = message.topic_name
         held = self._messages.get(topic_name)
-        self.size += size_of(message) - (0 if held is None else size_of(held))
+        if held is None:
+            self._topics.add(topic_name)
+        else:
+            self.size -= size_of(held)
+        self.size += size_of(message)
         self._messages[topic_name] = message
-        node = self._root
-        for level in topic_name.split("/"):
-            child = node.children.get(level)
-            if child is None:
-                child = node.children[level] = _Node()
-            node = child
-        node.message = message
 
     def remove(self, topic_name: str) -> None:
         """Forget the topic's message; it must be there."""
         self.size -= size_of(self._messages.pop(topic_name))
-        levels = topic_name.split("/")
-        path = [self._root]
-        for level in levels:
-            path.append(path[-1].children[level])
-        path[-1].message = None
-        for depth in range(len(levels), 0, -1):
-            node = path[depth]
-            if node.children or node.message is not None:
-                return
-            del path[depth - 1].children[levels[depth - 1]]
+        self._topics.remove(topic_name)
 
     def of(self, topic_name: str) -> Message | None:
         """The topic's message."""
         return self._messages.get(topic_name)
 
-    def matching(self, topic_filter: str, now_ms: int) -> list[Message]:
-        """The messages a subscription to `topic_filter` is owed, by Topic Name; none that has expired."""
+    def read(self, cursor: RetainedCursor, now_ms: int, steps_max: int) -> tuple[list[Message], int]:
+        """The next messages of a cursor, by Topic Name, none that has expired; and how many topics were looked at. There
+        may be more where the cursor is not at its end, even if none was found."""
+        topic_filter = cursor.topic_filter
+        assert cursor.bound is not None
+        steps = 1
         if "+" in topic_filter or "#" in topic_filter:
-            found = self._walk(topic_filter.split("/"))
+            names, cursor.bound, steps = self._topics.search(topic_filter, cursor.bound, steps_max)
         else:
-            held = self._messages.get(topic_filter)
-            found = [] if held is None else [held]
-        live = [message for message in found if message.deadline_ms == 0 or message.deadline_ms > now_ms]
-        live.sort(key=attrgetter("topic_name"))
-        return live
+            names = [topic_filter] if topic_filter in self._messages else []
+            cursor.bound = None
+        messages = self._messages
+        found = [messages[name] for name in names]
+        return [message for message in found if _is_owed(message, cursor, now_ms)], steps
 
     def is_empty(self) -> bool:
-        """Whether neither a message nor a node of the tree is left."""
-        return not self._messages and not self._root.children and self.size == 0
+        """Whether neither a message nor a name in the index is left."""
+        return not self._messages and not len(self._topics) and self.size == 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def _walk(self, levels: list[str]) -> list[Message]:
-        nodes = [self._root]
-        for depth, level in enumerate(levels):
-            if level == "#":
-                return _all_below(nodes, depth == 0)
-            deeper: list[_Node] = []
-            for node in nodes:
-                if level == "+":
-                    deeper.extend(_children(node, depth == 0))
-                else:
-                    child = node.children.get(level)
-                    if child is not None:
-                        deeper.append(child)
-            nodes = deeper
-        return [node.message for node in nodes if node.message is not None]
 
-
-def _all_below(nodes: list[_Node], is_first_level: bool) -> list[Message]:
-    """Level by level: a topic may have thousands of them, so there is no recursion, and most nodes are at the end."""
-    found = [node.message for node in nodes if node.message is not None]  # `sport/#` also matches `sport`. 4.7.1.2
-    level = [child for node in nodes for child in _children(node, is_first_level)]
-    while level:
-        found += [node.message for node in level if node.message is not None]
-        level = [child for node in level if node.children for child in node.children.values()]
-    return found
-
-
-def _children(node: _Node, is_first_level: bool) -> list[_Node]:
-    # A filter that starts with a wildcard does not match a Topic Name that starts with `$` [MQTT-4.7.2-1].
-    if is_first_level:
-        return [child for level, child in node.children.items() if not level.startswith("$")]
-    return list(node.children.values())
+def _is_owed(message: Message, cursor: RetainedCursor, now_ms: int) -> bool:
+    if message.number > cursor.number_max or 0 < message.deadline_ms <= now_ms:
+        return False
+    if cursor.qos_part != ANY_QOS and (message.qos == 0) != (cursor.qos_part == QOS_0):
+        return False
+    return not cursor.left_out or message.client_id != cursor.left_out  # [MQTT-3.8.3-3]

@@ -28,9 +28,12 @@ from quantum.core.broker.commands import (
 )
 from quantum.core.broker.effects import Effects, Pick, Refused, Result, Route
 from quantum.core.broker.lifecycle import close_edge, close_session, expire, open_edge, open_session
+from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
 from quantum.core.broker.publishing import publish_message, release_message
+from quantum.core.broker.retained import READ_STEPS
+from quantum.core.broker.retained_run import RetainedCursor
 from quantum.core.broker.session import Session
 from quantum.core.broker.shared_choice import choose_live, set_backlog
 from quantum.core.broker.subscribing import subscribe, unsubscribe
@@ -42,9 +45,10 @@ from quantum.core.state_machine import BucketCutter
 class BrokerState:
     """A `StateMachine`: see there for the contract of `apply`, buckets and digest."""
 
-    __slots__ = ("_cursors", "_partition", "bucket_count", "cutter")
+    __slots__ = ("_cursors", "_partition", "_read_steps", "bucket_count", "cutter")
 
-    def __init__(self) -> None:
+    def __init__(self, read_steps: int = READ_STEPS) -> None:
+        self._read_steps = read_steps  # the same on every replica: what an entry reads is part of what it does
         self.bucket_count = BUCKET_COUNT
         self.cutter = BucketCutter(self.encode_bucket)
         self._partition = Partition(self.cutter, 0)
@@ -60,6 +64,7 @@ class BrokerState:
         partition = self._partition
         self.cutter.before_change(0)
         partition.stamp_ms = max(partition.stamp_ms, entry.stamp_ms)
+        partition.reads_left = self._read_steps
         edge = entry.edge
         effects = Effects(
             index, partition.stamp_ms, edge=edge, incarnation=entry.incarnation, forward_seq=entry.forward_seq
@@ -132,6 +137,10 @@ class BrokerState:
                     )
                 )
         return tuple(picked)
+
+    def read_retained(self, cursor: RetainedCursor) -> list[Message]:
+        """More of the retained messages that a subscription is owed; none does not mean that the cursor is at its end."""
+        return self._partition.retained.read(cursor, self._partition.stamp_ms, self._read_steps)[0]
 
     def is_shared_member(self, shared_filter: str, client_id: str) -> bool:
         """Whether the client's session is in the shared group."""

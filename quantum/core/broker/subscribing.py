@@ -7,10 +7,9 @@ from typing import Final
 
 from quantum.core.broker.commands import SubscribeSession, UnsubscribeSession
 from quantum.core.broker.effects import Effects, Refused, Result, Subscribed, Unsubscribed
-from quantum.core.broker.message import Message, RetainedRun
 from quantum.core.broker.outgoing import hold_run
 from quantum.core.broker.partition import Partition
-from quantum.core.broker.queue import size_of
+from quantum.core.broker.retained_run import ABOVE_QOS_0, ANY_QOS, QOS_0, RetainedCursor, RetainedRun
 from quantum.core.broker.session import Session
 from quantum.core.broker.subscriptions import SubscriptionRecord
 from quantum.core.causes import STALE_EPOCH, SUBSCRIPTIONS_MAX
@@ -80,22 +79,27 @@ def _replay(
     record: SubscriptionRecord,
     retained: list[RetainedRun],
 ) -> None:
-    """One copy of every matching retained message, exempt from the queue's limits: the store bounds them."""
-    messages = partition.retained.matching(record.topic_filter, partition.stamp_ms)
-    if record.no_local:
-        messages = [message for message in messages if message.client_id != session.client_id]  # [MQTT-3.8.3-3]
-    if not messages:
-        return
+    """One copy of every matching retained message, exempt from the queue's limits: the store bounds them. Those that are
+    not read here and now are read when their turn comes."""
     accounting = partition.accounting
-    accounting.created += len(messages)
+    left_out = session.client_id if record.no_local else ""
+    cursor = RetainedCursor(record.topic_filter, accounting.accepted, left_out, ANY_QOS, "")
+    messages = partition.read_retained(cursor)
+    if not messages and cursor.bound is None:
+        return
     subscription_ids = (record.subscription_id,) if record.subscription_id else ()
-    kept: list[Message] = []  # by the session; the others are handed to the edge
-    if not session.is_ephemeral and record.qos:
-        kept = [message for message in messages if message.qos]
-        messages = [message for message in messages if not message.qos]
-    if messages:
+    if session.is_ephemeral or not record.qos:
+        accounting.created += len(messages)
         accounting.delivered += len(messages)
-        retained.append(RetainedRun(messages, record.qos, subscription_ids))
-    if kept:
-        size = sum([size_of(message) for message in kept])
-        hold_run(partition, effects, session, RetainedRun(kept, record.qos, subscription_ids), size)
+        retained.append(RetainedRun(messages, record.qos, subscription_ids, cursor))
+        return
+    # What was published with QoS 0 is handed to the edge, the rest is kept by the session.
+    run = RetainedRun([message for message in messages if not message.qos], 0, subscription_ids, cursor.part(QOS_0))
+    if not run.is_over():
+        accounting.created += len(run)
+        accounting.delivered += len(run)
+        retained.append(run)
+    kept = [message for message in messages if message.qos]
+    run = RetainedRun(kept, record.qos, subscription_ids, cursor.part(ABOVE_QOS_0))
+    if not run.is_over():
+        hold_run(partition, effects, session, run)

@@ -28,7 +28,7 @@ from quantum.core.causes import (
 )
 from quantum.core.edge.admission import Admission, refuse
 from quantum.core.edge.connections import CLOSED, OPEN, OPENING, EdgeConnection
-from quantum.core.edge.fanout import PUMP_MESSAGE_BYTES, Fanout, encoded
+from quantum.core.edge.fanout import PUMP_BYTES, PUMP_MESSAGE_BYTES, Fanout, encoded
 from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.pending import (
     ACK_DELIVERY,
@@ -232,8 +232,12 @@ class Answers:
     # -- replicated sessions --------------------------------------------------------------------------------------
 
     def send(self, connection: EdgeConnection, send: SendPublish | SendPubrel) -> None:
-        """A packet whose Packet Identifier the log assigned; held back while the transport is blocked."""
-        if connection.is_blocked or connection.held_sends:
+        """A packet that the log owes to the connection; held back while the transport is blocked or others wait."""
+        if isinstance(send, SendPublish) and not send.qos:
+            self._fanout.deliver_at_qos0(connection, send.message, send.retain, send.subscription_ids)
+            return
+        queue = connection.queue
+        if connection.is_blocked or connection.held_sends or (queue is not None and queue.waiting):
             if connection.held_sends is None:
                 connection.held_sends = deque()
             connection.held_sends.append(send)
@@ -241,10 +245,15 @@ class Answers:
             self._write(connection, send)
         self._fanout.mark(connection)
 
-    def send_held(self, connection: EdgeConnection, bytes_max: int) -> bool:
-        """Write what was held back; True when some is left for the next turn."""
+    def send_waiting(self, connection: EdgeConnection) -> bool:
+        """Send what waits, and then what was held back behind it; True when some is left for the next turn."""
+        queue = connection.queue
+        if queue is not None and queue.waiting and self._fanout.pump(connection):
+            return True
         held = connection.held_sends
-        budget = bytes_max
+        if not held or connection.is_blocked:
+            return False
+        budget = PUMP_BYTES
         while held and budget > 0:
             send = held.popleft()
             if isinstance(send, SendPublish):
@@ -267,7 +276,7 @@ class Answers:
         has_expiry = message.deadline_ms != 0 and wire.is_v5
         if not send.dup and not send.subscription_ids and not is_limited and not has_expiry:
             head, tail = encoded(message, wire.is_v5, send.qos, send.retain)
-            connection.out.append(head + U16[send.packet_id] + tail if send.qos else head)
+            connection.out.append(head + U16[send.packet_id] + tail)
             return
         expiry_s = NO_EXPIRY
         if message.deadline_ms:
@@ -287,12 +296,10 @@ class Answers:
         )
         if data:
             connection.out.append(data)
-        elif send.qos:
+        else:
             self._inbound.batch.add(
                 DropDelivery(
                     connection.client_id, connection.conn_epoch, send.packet_id, CLIENT_PACKET_TOO_LARGE.number
                 ),
                 None,
             )
-        else:
-            self._causes.count(CLIENT_PACKET_TOO_LARGE, 1)

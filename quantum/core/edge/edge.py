@@ -352,9 +352,8 @@ class Edge:
         for connection in dirty:
             connection.is_dirty = False
             queue = connection.queue
-            if queue is not None and queue.waiting and fanout.pump(connection):
-                again.append(connection)
-            if connection.held_sends and not connection.is_blocked and self._answers.send_held(connection, PUMP_BYTES):
+            has_waiting = connection.held_sends or (queue is not None and queue.waiting)
+            if has_waiting and self._answers.send_waiting(connection):
                 again.append(connection)
             out = connection.out
             if not out:

@@ -8,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, final
 
-from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.message import Message
+from quantum.core.broker.retained_run import RetainedRun
 
 AWAITING_PUBACK: Final = 1
 AWAITING_PUBREC: Final = 2
@@ -46,7 +47,7 @@ class EphemeralQueue:
         self.window = window  # the client's Receive Maximum
         self.inflight: dict[int, int] = {}  # Packet Identifier → what is awaited
         self.waiting: deque[Queued | RetainedRun] | None = None  # made when it is first needed
-        self.waiting_count = 0  # of messages
+        self.waiting_count = 0  # of messages; those of the runs as far as they are read
         self.queued_bytes = 0  # without those of the runs, which are kept by the retained store anyway
         self._last_packet_id = 0
         self.is_behind = False  # as the log was told
@@ -80,8 +81,24 @@ class EphemeralQueue:
         self.waiting.append(run)
         self.waiting_count += len(run)
 
+    def unread(self) -> RetainedRun | None:
+        """The run that must be read before anything else can be sent, if there is one."""
+        assert self.waiting
+        item = self.waiting[0]
+        return item if isinstance(item, RetainedRun) and not len(item) else None
+
+    def on_read(self, messages: list[Message]) -> None:
+        """What was read for the run that `unread` gave."""
+        assert self.waiting
+        run = self.waiting[0]
+        assert isinstance(run, RetainedRun)
+        run.add(messages)
+        self.waiting_count += len(messages)
+        if run.is_over():
+            self.waiting.popleft()
+
     def first(self) -> Queued:
-        """The first waiting message."""
+        """The first waiting message; nothing is to be read before it."""
         assert self.waiting
         item = self.waiting[0]
         if isinstance(item, RetainedRun):
@@ -97,7 +114,7 @@ class EphemeralQueue:
         item = waiting[0]
         if isinstance(item, RetainedRun):
             item.pop()
-            if not len(item):
+            if item.is_over():
                 waiting.popleft()
         else:
             waiting.popleft()

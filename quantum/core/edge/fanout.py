@@ -10,7 +10,8 @@ from typing import Final, Protocol, final
 
 from quantum.core.broker.commands import SetBacklog
 from quantum.core.broker.effects import Pick, Receiver, Route
-from quantum.core.broker.message import Message, RetainedRun
+from quantum.core.broker.message import Message
+from quantum.core.broker.retained_run import RetainedCursor, RetainedRun
 from quantum.core.causes import (
     CLIENT_PACKET_TOO_LARGE,
     MESSAGE_EXPIRED,
@@ -35,6 +36,7 @@ from quantum.core.mqtt.wire import U16
 ROUTES_CACHED_MAX: Final = 100_000
 PUMP_BYTES: Final = 65_536  # written to one connection from its queue in one turn
 PUMP_MESSAGE_BYTES: Final = 100  # what the work for one message counts for beside its bytes
+READ_BYTES: Final = 16_384  # what reading some retained messages from the store counts for
 
 
 class RouteReader(Protocol):
@@ -46,6 +48,10 @@ class RouteReader(Protocol):
 
     def pick_shared(self, topic_name: str) -> tuple[Pick, ...]:
         """One member of each shared group that matches, for one message."""
+        ...
+
+    def read_retained(self, cursor: RetainedCursor) -> list[Message]:
+        """More of the retained messages that a subscription is owed; none does not mean that the cursor is at its end."""
         ...
 
     def is_shared_member(self, shared_filter: str, client_id: str) -> bool:
@@ -331,6 +337,12 @@ class Fanout:
         self._queue_of(connection).push_run(run)
         self.mark(connection)
 
+    def deliver_at_qos0(
+        self, connection: EdgeConnection, message: Message, retain: bool, subscription_ids: tuple[int, ...]
+    ) -> None:
+        """A message of the log for a replicated session, sent and forgotten: it queues behind those that wait."""
+        self._created(connection, message, 0, retain, subscription_ids)
+
     def _created(
         self, connection: EdgeConnection, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...]
     ) -> None:
@@ -472,6 +484,10 @@ class Fanout:
         while queue.waiting:
             if budget <= 0:
                 return True
+            run = queue.unread()
+            if run is not None:
+                budget -= self._read_on(queue, run)
+                continue
             queued = queue.first()
             if self._expiry_s(queued.message) == 0:
                 queue.drop_first()
@@ -492,6 +508,14 @@ class Fanout:
         if queue.has_caught_up():
             self.tell_backlog(connection, queue)
         return False
+
+    def _read_on(self, queue: EphemeralQueue, run: RetainedRun) -> int:
+        """Read more of the retained messages that are owed; what that counts for in bytes."""
+        messages = self._routes.read_retained(run.cursor)
+        queue.on_read(messages)
+        self.ledger.created += len(messages)
+        self.ledger.open += len(messages)
+        return READ_BYTES
 
     def abandon(self, connection: EdgeConnection, cause: Cause) -> None:
         """Nothing is owed to the connection any more."""

@@ -148,7 +148,7 @@ class ServerConnection:
         try:
             pos = self._parse(data, packets)
         except MqttError as error:
-            self.failure = error
+            self.failure = error.with_traceback(None)  # whose frames would hold this connection in a cycle
             return packets
         if pos < len(data) and self._chunks is None:
             self._chunks = [data[pos:] if pos else data]

@@ -1,18 +1,16 @@
 """The retained message of a topic is a register: set, replaced, deleted, expired, and read by SUBSCRIBE.
 
-Method: a partition driven by hand, and the tree of topics against a naive scan. Source: MQTT 5.0 §3.3.1.3, §3.8.3.1.
+Method: a partition driven by hand. Source: MQTT 5.0 §3.3.1.3, §3.8.3.1.
 """
-
-import random
 
 import pytest
 
 from quantum.core.broker.commands import SetPolicy
-from quantum.core.broker.effects import SendPublish
+from quantum.core.broker.effects import SendPublish, Subscribed
 from quantum.core.broker.message import Message
-from quantum.core.broker.retained import Retained
+from quantum.core.broker.retained import READ_STEPS, Retained
+from quantum.core.broker.retained_run import ANY_QOS, RetainedCursor
 from quantum.core.mqtt.packets import Subscription
-from tests.core.broker.naive import is_match_of
 from tests.core.broker.tape import BIG, Tape
 
 
@@ -171,35 +169,158 @@ def test_limits_refuse_a_new_topic_and_growth_and_leave_the_old_value() -> None:
     assert (1, 2) == (tape.count("refused", "retained_messages_max"), tape.count("refused", "retained_bytes_max"))
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_wildcard_reads_agree_with_a_naive_scan(seed: int) -> None:
-    chance = random.Random(seed)
-    store = Retained()
-    held: dict[str, Message] = {}
-
-    def name(words: list[str]) -> str:
-        return "/".join(chance.choice(words) for _ in range(chance.randint(1, 4))) or "a"  # [MQTT-4.7.3-1]
-
-    for _ in range(200):
-        topic_name = name(["a", "b", "", "$x"])
-        if topic_name in held and chance.random() < 0.5:
-            del held[topic_name]
-            store.remove(topic_name)
-        else:
-            held[topic_name] = Message(topic_name, b"x", 1, True)
-            store.put(held[topic_name])
-        for topic_filter in (name(["a", "b", "+", "", "$x"]), name(["a", "+", "$x"]) + "/#", "#"):
-            expected = sorted(topic for topic in held if is_match_of(topic_filter, topic))
-            assert expected == [message.topic_name for message in store.matching(topic_filter, 1)], topic_filter
-    for topic_name in list(held):
-        store.remove(topic_name)
-    assert store.is_empty()
-
-
 def test_topic_of_thousands_of_levels_is_read_and_removed() -> None:
     store = Retained()
     topic_name = "a/" * 20_000 + "a"
     store.put(Message(topic_name, b"x", 1, True))
-    assert 1 == len(store.matching("#", 1)) == len(store.matching("a/+/#", 1))
+    for topic_filter in ("#", "a/+/#"):
+        cursor = RetainedCursor(topic_filter, 0, "", ANY_QOS, "")
+        assert 1 == len(store.read(cursor, 1, 100)[0])
+        assert cursor.bound is None
     store.remove(topic_name)
     assert store.is_empty()
+
+
+MANY = 2 * READ_STEPS + 10
+
+
+def _filled(count: int = MANY, qos: int = 1) -> Tape:
+    tape = Tape(SetPolicy(10, 100, 10_000, 1_000_000, 100_000, 100_000_000))
+    tape.open("p")
+    for number in range(count):
+        tape.publish("p", f"t/{number:05}", b"%d" % number, qos=qos, retain=True)
+    return tape
+
+
+def _take_all(tape: Tape, subscribed: Subscribed) -> list[str]:
+    """What an edge would send for the one run of an answer."""
+    [run] = subscribed.retained
+    payloads = [message.payload.decode() for message in run.rest()]
+    while run.cursor.bound is not None:
+        payloads += [message.payload.decode() for message in tape.state.read_retained(run.cursor)]
+    return payloads
+
+
+def test_no_entry_reads_more_than_so_many_retained_topics_for_all_who_subscribe() -> None:
+    tape = _filled()
+    tape.open("s")
+    filters = [Subscription(f"{level}/#", 1) for level in ("t", "+", "nowhere")]
+    [first, second] = tape.subscribe("s", *filters).retained
+    assert READ_STEPS - 2 < len(first) + len(second) <= READ_STEPS + 1
+    assert "t/#" == first.cursor.topic_filter
+
+
+def test_rest_is_read_when_its_turn_comes_and_all_of_it() -> None:
+    tape = _filled()
+    tape.open("s")
+    assert [str(number) for number in range(MANY)] == _take_all(tape, tape.subscribe("s", "t/#"))
+
+
+def test_what_is_replaced_or_deleted_before_its_turn_was_delivered_live_and_is_not_read() -> None:
+    tape = _filled()
+    tape.open("s")
+    subscribed = tape.subscribe("s", "t/#")
+    tape.publish("p", f"t/{MANY - 1:05}", b"newer", retain=True)
+    assert [("newer", ("s",))] == tape.delivered()
+    tape.publish("p", f"t/{MANY - 2:05}", b"", retain=True)
+    tape.publish("p", f"t/{MANY:05}", b"another", retain=True)
+    tape.publish("p", "t/00000", b"newer than what is read already", retain=True)
+    assert [str(number) for number in range(MANY - 2)] == _take_all(tape, subscribed)
+
+
+def test_message_that_expires_before_its_turn_is_not_read() -> None:
+    tape = _filled()
+    tape.publish("p", "t/99999", b"short", retain=True, expiry_s=5)
+    tape.open("s")
+    subscribed = tape.subscribe("s", "t/#")
+    tape.pass_s(5)
+    assert "short" not in _take_all(tape, subscribed)
+
+
+def test_own_messages_are_left_out_of_the_rest_too() -> None:
+    tape = _filled()
+    tape.open("q")
+    tape.publish("q", "t/99999", b"other", retain=True)
+    assert ["other"] == _take_all(tape, tape.subscribe("p", Subscription("t/#", 1, no_local=True)))
+
+
+def test_kept_session_reads_on_as_its_window_opens() -> None:
+    tape = _filled()
+    tape.open("s", expiry_s=BIG, receive_maximum=7)
+    tape.subscribe("s", "t/#")
+    assert READ_STEPS - 7 == tape.state.session_view("s")["queued_messages"]
+    sent = tape.sent()
+    tape.publish("p", "t/x", b"live")
+    assert [] == tape.sent()
+    found: list[str] = []
+    while sent:
+        _, payload, _, packet_id, _ = sent.pop(0)
+        found.append(payload)
+        tape.puback("s", packet_id)
+        sent += tape.sent()
+        if len(found) % 50 == 0:
+            restored = tape.restored()
+            assert tape.state.digest() == restored.digest()
+            assert tape.state.next_deadline_ms() == restored.next_deadline_ms()
+            tape.state = restored
+    assert [*[str(number) for number in range(MANY)], "live"] == found
+    assert 0 == tape.state.counts()["queued_bytes"]
+
+
+def test_kept_session_that_finds_little_reads_on_with_the_next_entries() -> None:
+    tape = Tape(SetPolicy(10, 100, 10_000, 1_000_000, 100_000, 100_000_000))
+    tape.open("p")
+    for number in range(2 * READ_STEPS):
+        tape.publish("p", f"{number:05}/y", retain=True)
+    tape.publish("p", "z/x", b"found", retain=True)
+    tape.open("s", expiry_s=BIG)
+    tape.subscribe("s", "+/x")
+    assert ([], tape.now_ms + 1) == (tape.sent(), tape.state.next_deadline_ms())
+    sent: list[str] = []
+    entries = 0
+    while due_ms := tape.state.next_deadline_ms():
+        assert [] == sent
+        tape.state = tape.restored()
+        assert due_ms == tape.state.next_deadline_ms()
+        tape.now_ms = due_ms
+        tape.do()
+        sent += [payload for _, payload, _, _, _ in tape.sent()]
+        entries += 1
+    assert (["found"], 2) == (sent, entries)
+
+
+def test_absent_kept_session_goes_on_reading_when_it_is_back() -> None:
+    tape = _filled()
+    tape.open("s", expiry_s=BIG, receive_maximum=1)
+    tape.subscribe("s", "t/#")
+    tape.close("s")
+    tape.state = tape.restored()
+    tape.open("s", expiry_s=BIG, receive_maximum=5000)
+    found = [payload for _, payload, _, _, _ in tape.sent()]
+    while tape.state.next_deadline_ms():
+        tape.now_ms = tape.state.next_deadline_ms()
+        tape.do()
+        found += [payload for _, payload, _, _, _ in tape.sent()]
+    assert [str(number) for number in range(MANY)] == found
+
+
+def test_session_that_ends_before_it_read_everything_leaves_nothing() -> None:
+    tape = _filled()
+    tape.open("s", expiry_s=BIG, receive_maximum=5000)
+    tape.subscribe("s", "t/#")
+    assert tape.state.next_deadline_ms()
+    tape.close("s", expiry_s=0)
+    assert (0, 0, 0) == (
+        tape.state.next_deadline_ms(),
+        tape.state.counts()["queued_messages"],
+        tape.state.counts()["inflight_messages"],
+    )
+
+
+def test_deadline_to_read_on_is_withdrawn_where_acknowledgements_led_to_reading_first() -> None:
+    tape = _filled()
+    tape.open("s", expiry_s=BIG, receive_maximum=READ_STEPS + 1)
+    tape.subscribe("s", "t/#")
+    assert tape.now_ms + 1 == tape.state.next_deadline_ms()
+    tape.puback("s", 1)
+    assert 0 == tape.state.next_deadline_ms() == tape.restored().next_deadline_ms()
