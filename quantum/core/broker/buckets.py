@@ -63,12 +63,12 @@ def rebuild(partition: Partition, cursors: dict[str, str]) -> None:
     accounting = partition.accounting
     subscriptions = partition.subscriptions
     for client_id, session in partition.sessions.items():
-        for topic_filter, record in session.subscriptions.items():
+        for record in session.subscriptions.values():
             subscriptions.add(record, session.conn_epoch if session.is_ephemeral else 0)
-            if not session.conn_epoch and topic_filter in subscriptions.groups:
-                subscriptions.groups[topic_filter].set_offline(client_id)
         if session.conn_epoch:
             partition.connected_count += 1
+        else:
+            session.subscriber.set_offline()
         if session.ends_ms:
             partition.deadlines.set(SESSION_EXPIRY, client_id, session.ends_ms)
         if session.will_due_ms:
@@ -169,7 +169,7 @@ def _session_of(row: tuple[Any, ...], bucket: int, messages: dict[int, Message])
     session.will_due_ms = row[9]
     session.ends_ms = row[10]
     for subscription_row in row[11]:
-        record = SubscriptionRecord(session.client_id, *subscription_row)
+        record = SubscriptionRecord(session.subscriber, *subscription_row)
         session.subscriptions[record.topic_filter] = record
     for packet_id in row[12]:
         session.received.add(packet_id)

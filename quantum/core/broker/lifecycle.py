@@ -142,10 +142,7 @@ def _connect(partition: Partition, session: Session, edge: int, command: OpenSes
     session.ends_ms = 0
     partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
     partition.connected_count += 1
-    for topic_filter in session.subscriptions:
-        group = partition.subscriptions.groups.get(topic_filter)
-        if group is not None:
-            group.set_online(session.client_id)
+    session.subscriber.set_online()
 
 
 def _close_edge(partition: Partition, effects: Effects, edge: int) -> None:
@@ -166,10 +163,7 @@ def _disconnect(partition: Partition, session: Session) -> None:
     session.conn_id = 0
     partition.deadlines.withdraw(RETAINED_READ, session.client_id)
     partition.connected_count -= 1
-    for topic_filter in session.subscriptions:
-        group = partition.subscriptions.groups.get(topic_filter)
-        if group is not None:
-            group.set_offline(session.client_id)
+    session.subscriber.set_offline()
 
 
 def _wait_or_end(partition: Partition, effects: Effects, session: Session) -> None:
@@ -191,7 +185,7 @@ def _end(partition: Partition, effects: Effects, session: Session) -> None:
     partition.cutter.before_change(session.bucket)
     partition.remove_session(session)
     partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
-    partition.subscriptions.remove_all(list(session.subscriptions.values()))
+    partition.subscriptions.remove_all(session.subscriber, session.subscriptions)
     session.subscriptions = {}
     orphans = drop_all(partition, session)
     give_again(partition, effects, orphans)

@@ -6,7 +6,7 @@ from typing import final
 from quantum.core.broker.dedupe import ReceivedIds
 from quantum.core.broker.inflight import Inflight
 from quantum.core.broker.queue import Queue
-from quantum.core.broker.subscriptions import SubscriptionRecord
+from quantum.core.broker.subscriptions import Subscriber, SubscriptionRecord
 from quantum.core.mqtt.packets import Will
 
 
@@ -32,6 +32,7 @@ class Session:
     will: Will | None  # of the connection; while not connected the one that is still to be published
     will_due_ms: int  # while not connected: when the will is published, 0 for not before the session ends
     ends_ms: int  # while not connected: when the session ends, 0 for never
+    subscriber: Subscriber  # what all its subscriptions have in common
     subscriptions: dict[str, SubscriptionRecord]  # by Topic Filter, `$share/group/filter` in one piece
     received: ReceivedIds
     inflight: Inflight
@@ -53,6 +54,7 @@ class Session:
         self.will = None
         self.will_due_ms = 0
         self.ends_ms = 0
+        self.subscriber = Subscriber(client_id)
         self.subscriptions = {}
         self.received = ReceivedIds()
         self.inflight = Inflight()

@@ -33,7 +33,7 @@ def subscribe(partition: Partition, effects: Effects, command: SubscribeSession)
             reason_codes.append(SUBSCRIPTIONS_MAX.reason_code)
             continue
         record = SubscriptionRecord(
-            session.client_id,
+            session.subscriber,
             topic_filter,
             subscription.qos,
             subscription.no_local,

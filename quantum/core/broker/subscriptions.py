@@ -3,7 +3,8 @@
 What follows from them for one Topic Name is kept as a `Fanout` and cut when a subscription changes; a kept one is never
 stale. All of this is derived from the sessions' own lists of subscriptions. Source: MQTT 5.0 §3.3.4, §4.7, §4.8.2.
 
-The many subscriptions of a session that ends match no more at once, and leave the index a few with each entry.
+A session that ends, connects or is disconnected costs as much as it has shared subscriptions: its other ones match no
+more at once, however many they are, and leave the index a few with each entry.
 """
 
 from collections import deque
@@ -15,39 +16,62 @@ from quantum.core.broker.shared import SharedGroup
 
 FANOUTS_MAX: Final = 65_536  # Topic Names with a kept Fanout
 AT_ONCE_MAX: Final = 256  # subscriptions of an ending session that are taken out with it; more are left to `sweep`
-SWEEP_MAX: Final = 1024  # subscriptions taken out with one entry
+SWEEP_MAX: Final = 256  # subscriptions taken out with one entry
 FANOUT_RECEIVERS_MAX: Final = 1_000_000  # receivers in all kept Fanouts
 
 
 @final
 @dataclass(init=False, slots=True, eq=False)
-class SubscriptionRecord:
-    """One subscription of one session. Never changed but for `is_gone`: a new one replaces it."""
+class Subscriber:
+    """A session as the index knows it; all its subscriptions have it in common."""
 
     client_id: str
+    groups: dict[str, SharedGroup]  # by shared filter: those it is a member of
+    is_gone: bool  # the session has ended: what it subscribed to matches nothing, and is still to be swept
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
+        self.groups = {}
+        self.is_gone = False
+
+    def set_online(self) -> None:
+        """The session is connected."""
+        for group in self.groups.values():
+            group.set_online(self.client_id)
+
+    def set_offline(self) -> None:
+        """The session is not connected."""
+        for group in self.groups.values():
+            group.set_offline(self.client_id)
+
+
+@final
+@dataclass(init=False, slots=True, eq=False)
+class SubscriptionRecord:
+    """One subscription of one session. Never changed: a new one replaces it."""
+
+    subscriber: Subscriber
     topic_filter: str  # `$share/group/filter` in one piece
     qos: int
     no_local: bool
     retain_as_published: bool
     subscription_id: int  # 0 for none
-    is_gone: bool  # its session has ended: it matches nothing, and is still to be swept
 
     def __init__(
         self,
-        client_id: str,
+        subscriber: Subscriber,
         topic_filter: str,
         qos: int,
         no_local: bool,
         retain_as_published: bool,
         subscription_id: int,
     ) -> None:
-        self.client_id = client_id
+        self.subscriber = subscriber
         self.topic_filter = topic_filter
         self.qos = qos
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.subscription_id = subscription_id
-        self.is_gone = False
 
 
 @final
@@ -126,7 +150,7 @@ class Subscriptions:
         self.groups: dict[str, SharedGroup] = {}  # by shared filter
         self._exact: dict[str, _Leaf] = {}
         self._root = _Node()
-        self._gone: deque[SubscriptionRecord] = deque()
+        self._gone: deque[dict[str, SubscriptionRecord]] = deque()  # what ended sessions leave to be swept
         self._fanouts: dict[str, Fanout] = {}
         self._kept_receivers = 0
         self.route_number = route_number  # of the newest route
@@ -146,32 +170,37 @@ class Subscriptions:
         """Index a subscription in place of the same session's earlier one to the same filter."""
         group_name, topic_filter = split_shared(record.topic_filter)
         leaf = self._leaf(topic_filter)
+        subscriber = record.subscriber
+        client_id = subscriber.client_id
         if group_name == "":
-            held = leaf.subscribers.get(record.client_id)
-            if held is None or held[0].is_gone:
+            held = leaf.subscribers.get(client_id)
+            if held is None or held[0].subscriber.is_gone:
                 self.count += 1
-            leaf.subscribers[record.client_id] = (record, ephemeral_conn_epoch)
+            leaf.subscribers[client_id] = (record, ephemeral_conn_epoch)
         else:
             group = leaf.groups.get(group_name)
             if group is None:
                 group = leaf.groups[group_name] = self.groups[record.topic_filter] = SharedGroup(record.topic_filter)
-            if not group.has_member(record.client_id):
+            if not group.has_member(client_id):
                 self.count += 1
             receiver = _receiver([(record, ephemeral_conn_epoch)])
             receivers = (receiver,)
             route = self._new_route(receivers, ()) if receiver.is_ephemeral else self._new_route((), receivers)
             group.add(receiver, route)
+            subscriber.groups[record.topic_filter] = group
         self._cut(topic_filter)
 
     def remove(self, record: SubscriptionRecord) -> None:
         """Take a subscription out; the cost is the depth of its filter."""
         group_name, topic_filter = split_shared(record.topic_filter)
         leaf = self._leaf(topic_filter)
+        subscriber = record.subscriber
         if group_name == "":
-            del leaf.subscribers[record.client_id]
+            del leaf.subscribers[subscriber.client_id]
         else:
             group = leaf.groups[group_name]
-            group.remove(record.client_id)
+            group.remove(subscriber.client_id)
+            del subscriber.groups[record.topic_filter]
             if not group.order:
                 del leaf.groups[group_name]
                 del self.groups[record.topic_filter]
@@ -180,36 +209,33 @@ class Subscriptions:
             self._prune(topic_filter)
         self._cut(topic_filter)
 
-    def remove_all(self, records: list[SubscriptionRecord]) -> None:
-        """Take all subscriptions of one session out: none of them matches any more; many are swept later."""
+    def remove_all(self, subscriber: Subscriber, records: dict[str, SubscriptionRecord]) -> None:
+        """Take all subscriptions of a session that ends out: none of them matches any more; many are swept later.
+        `records`, by Topic Filter, are the index's from here on."""
         if len(records) <= AT_ONCE_MAX:
-            for record in records:
+            for record in records.values():
                 self.remove(record)
             return
-        for record in records:
-            if record.topic_filter.startswith("$share/"):
-                self.remove(record)
-            else:
-                record.is_gone = True
-                self._gone.append(record)
-                self.count -= 1
+        for shared_filter in list(subscriber.groups):
+            self.remove(records.pop(shared_filter))
+        subscriber.is_gone = True
+        self.count -= len(records)
+        if records:
+            self._gone.append(records)
         self._fanouts = {}
         self._kept_receivers = 0
 
     def sweep(self, count_max: int) -> None:
         """Take some of what is gone out of the index."""
         gone = self._gone
-        for _ in range(min(count_max, len(gone))):
-            record = gone.popleft()
-            leaf = self._find(record.topic_filter)
-            if leaf is None:
-                continue  # another subscription took its place and was removed
-            held = leaf.subscribers.get(record.client_id)
-            if held is None or held[0] is not record:
-                continue
-            del leaf.subscribers[record.client_id]
-            if not leaf.subscribers and not leaf.groups:
-                self._prune(record.topic_filter)
+        while gone and count_max > 0:
+            records = gone[0]
+            count = min(count_max, len(records))
+            count_max -= count
+            for _ in range(count):
+                self._forget(records.popitem()[1])
+            if not records:
+                gone.popleft()
 
     # Queries.
 
@@ -221,6 +247,19 @@ class Subscriptions:
         return self.count == 0 and not self._exact and not self._root.children and not self.groups and not self._gone
 
     # Private.
+
+    def _forget(self, record: SubscriptionRecord) -> None:
+        """Take out what is gone, unless another subscription has its place."""
+        leaf = self._find(record.topic_filter)
+        if leaf is None:
+            return  # another subscription took its place and was removed
+        client_id = record.subscriber.client_id
+        held = leaf.subscribers.get(client_id)
+        if held is None or held[0] is not record:
+            return
+        del leaf.subscribers[client_id]
+        if not leaf.subscribers and not leaf.groups:
+            self._prune(record.topic_filter)
 
     def _find(self, topic_filter: str) -> _Leaf | None:
         if not has_wildcard(topic_filter):
@@ -279,7 +318,7 @@ class Subscriptions:
         groups: list[SharedGroup] = []
         for leaf in self._matching(topic_name):
             for client_id, subscriber in leaf.subscribers.items():
-                if subscriber[0].is_gone:
+                if subscriber[0].subscriber.is_gone:
                     continue
                 matches = by_client.get(client_id)
                 if matches is None:
@@ -385,7 +424,7 @@ def _receiver(matches: list[tuple[SubscriptionRecord, int]]) -> Receiver:
             subscription_ids.append(record.subscription_id)
     subscription_ids.sort()
     return Receiver(
-        record.client_id,
+        record.subscriber.client_id,
         conn_epoch,
         conn_epoch != 0,
         qos,

@@ -51,6 +51,8 @@ def _check(state: BrokerState) -> None:
         assert sorted(group.members) == group.order
         assert [name for name in group.order if partition.sessions[name].conn_epoch] == group.online
     for session in sessions:
+        shared = [topic_filter for topic_filter in session.subscriptions if topic_filter.startswith("$share/")]
+        assert {name: partition.subscriptions.groups[name] for name in shared} == session.subscriber.groups
         copies = session.inflight.copies
         assert session.held_bytes == sum(c.size for c in [*copies.values(), *session.queue.to_list()])
         assert session.inflight.owed_count == sum(c.state == OWED for c in copies.values())

@@ -11,7 +11,7 @@ import pytest
 
 from quantum.core.broker.commands import SetPolicy
 from quantum.core.broker.effects import SendPublish, Unsubscribed
-from quantum.core.broker.subscriptions import AT_ONCE_MAX, SWEEP_MAX, SubscriptionRecord, Subscriptions
+from quantum.core.broker.subscriptions import AT_ONCE_MAX, SWEEP_MAX, Subscriber, SubscriptionRecord, Subscriptions
 from quantum.core.mqtt.packets import Subscription
 from tests.core.broker.naive import is_match_of
 from tests.core.broker.tape import BIG, POLICY, Tape
@@ -56,6 +56,7 @@ def test_random_subscriptions_reach_whom_a_naive_matcher_says(seed: int) -> None
     chance = random.Random(seed)
     index = Subscriptions()
     held: dict[tuple[str, str], SubscriptionRecord] = {}
+    subscribers = {client_id: Subscriber(client_id) for client_id in "xyz"}
 
     def topic(words: str) -> str:
         return "/".join(chance.choice(words) for _ in range(chance.randint(1, 4)))
@@ -70,13 +71,14 @@ def test_random_subscriptions_reach_whom_a_naive_matcher_says(seed: int) -> None
         if key in held and chance.random() < 0.6:
             index.remove(held.pop(key))
         else:
-            held[key] = SubscriptionRecord(client_id, topic_filter, chance.randrange(3), False, False, 0)
+            held[key] = SubscriptionRecord(subscribers[client_id], topic_filter, chance.randrange(3), False, False, 0)
             index.add(held[key], 0)
         for topic_name in topics:
             expected: dict[str, int] = {}
             for record in held.values():
                 if is_match_of(record.topic_filter, topic_name):
-                    expected[record.client_id] = max(expected.get(record.client_id, 0), record.qos)
+                    client_id = record.subscriber.client_id
+                    expected[client_id] = max(expected.get(client_id, 0), record.qos)
             found = [(receiver.client_id, receiver.qos) for receiver in index.fanout(topic_name).route.replicated]
             assert sorted(expected.items()) == found, topic_name
     assert len(held) == index.count
@@ -234,7 +236,7 @@ def test_route_of_a_new_ephemeral_session_has_its_new_connection() -> None:
 def test_kept_routes_are_bounded(fanouts_max: int, receivers_max: int, kept_max: int) -> None:
     index = Subscriptions(0, fanouts_max, receivers_max)
     for client_id in "ab":
-        index.add(SubscriptionRecord(client_id, "#", 1, False, False, 0), 0)
+        index.add(SubscriptionRecord(Subscriber(client_id), "#", 1, False, False, 0), 0)
     most = 0
     for number in range(35):
         assert 2 == len(index.fanout(f"t/{number}").route.replicated)
@@ -244,7 +246,7 @@ def test_kept_routes_are_bounded(fanouts_max: int, receivers_max: int, kept_max:
 
 def test_100_000_wildcard_subscriptions_come_and_go_without_leaving_a_node() -> None:
     index = Subscriptions()
-    records = [SubscriptionRecord(f"c{n}", f"fleet/+/{n}/#", 1, False, False, 0) for n in range(100_000)]
+    records = [SubscriptionRecord(Subscriber(f"c{n}"), f"fleet/+/{n}/#", 1, False, False, 0) for n in range(100_000)]
     for record in records:
         index.add(record, 0)
     assert ["c77"] == [r.client_id for r in index.fanout("fleet/x/77/speed").route.replicated]
@@ -258,14 +260,16 @@ def test_many_subscriptions_of_a_session_that_ended_match_nothing_and_are_swept(
     chance = random.Random(7)
     index = Subscriptions()
     held: dict[str, dict[str, SubscriptionRecord]] = {}
+    subscribers: dict[str, Subscriber] = {}
     filters = [f"a/{number}/+" for number in range(AT_ONCE_MAX)] + ["a/1/x", "a/#", "#", "$share/g/a/#"]
     topics = ["a/1/x", "a/2/y", "b"]
     for _ in range(60):
         client_id = chance.choice("xyz")
         if client_id in held:
-            index.remove_all(list(held.pop(client_id).values()))
+            index.remove_all(subscribers.pop(client_id), held.pop(client_id))
         else:
-            records = [SubscriptionRecord(client_id, each, chance.randrange(3), False, False, 0) for each in filters]
+            subscriber = subscribers[client_id] = Subscriber(client_id)
+            records = [SubscriptionRecord(subscriber, each, chance.randrange(3), False, False, 0) for each in filters]
             held[client_id] = {record.topic_filter: record for record in records}
             for record in records:
                 index.add(record, 0)
@@ -274,17 +278,17 @@ def test_many_subscriptions_of_a_session_that_ended_match_nothing_and_are_swept(
         index.sweep(chance.choice([0, 1, 50, 1000]))
         for topic_name in topics:
             expected: dict[str, int] = {}
-            for records_of in held.values():
+            for client_id, records_of in held.items():
                 for record in records_of.values():
                     if not record.topic_filter.startswith("$") and is_match_of(record.topic_filter, topic_name):
-                        expected[record.client_id] = max(expected.get(record.client_id, 0), record.qos)
+                        expected[client_id] = max(expected.get(client_id, 0), record.qos)
             found = [(receiver.client_id, receiver.qos) for receiver in index.fanout(topic_name).route.replicated]
             assert sorted(expected.items()) == found, topic_name
         members = [client_id for client_id, records_of in held.items() if "$share/g/a/#" in records_of]
         assert bool(members) == ("$share/g/a/#" in index.groups)
         assert sum(len(records_of) for records_of in held.values()) == index.count
-    for records_of in held.values():
-        index.remove_all(list(records_of.values()))
+    for client_id, records_of in held.items():
+        index.remove_all(subscribers[client_id], records_of)
     assert 0 == index.count
     assert not index.is_empty()
     index.sweep(10_000)
