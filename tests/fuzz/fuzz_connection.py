@@ -71,7 +71,7 @@ def received(pieces: list[bytes], held_every: int = 0) -> tuple[list[Packet], bo
             server.hold(piece)
             piece = b""
         came = server.receive(piece)
-        while came:  # Reading stops behind a CONNECT.
+        while came or server.is_stopped:  # Reading stops behind a CONNECT, and behind many filters.
             for one in came:
                 packets += plain(one)
             came = server.receive(b"")

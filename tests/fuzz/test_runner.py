@@ -46,6 +46,10 @@ class ForgetfulConnection:
     def failure(self) -> MqttError | None:
         return self._real.failure
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._real.is_stopped
+
     def receive(self, data: bytes) -> list[Inbound]:
         packets = self._real.receive(data)
         return packets[:2] if len(packets) == 3 else packets

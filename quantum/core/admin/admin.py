@@ -102,7 +102,7 @@ class Admin:
                 "protocol_version": connection.wire.version,
                 "keep_alive_ms": connection.keep_alive_ms,
                 "is_blocked": connection.is_blocked,
-                "is_paused": connection.is_paused,
+                "is_paused": connection.paused_by != 0,
                 "publishes_open": connection.publishes_open,
                 "inflight": len(queue.inflight) if queue else 0,
                 "queued": queue.waiting_count if queue else 0,

@@ -36,6 +36,7 @@ from quantum.core.edge.pending import (
     ACK_SUBSCRIBE,
     ACK_UNSUBSCRIBE,
     COMPLETE_PUBLISH,
+    DECIDED_BY_LOG,
     RECEIVE_PUBLISH,
     REFUSE_PUBLISH,
     RETAIN_PUBLISH,
@@ -43,7 +44,6 @@ from quantum.core.edge.pending import (
     SLICE_UNSUBSCRIBE,
     Waiter,
 )
-from quantum.core.edge.slices import DECIDED_BY_LOG
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT
 from quantum.core.mqtt.encode import PUBACK_HEAD, PUBREC_HEAD, PUBREL_HEAD
@@ -155,7 +155,7 @@ class Answers:
             self._read_on(connection)
 
     def _read_on(self, connection: EdgeConnection) -> None:
-        if connection.is_reading_held and not self._inbound.slices.holds(connection):
+        if connection.is_reading_held and not (connection.is_read_next or self._inbound.slices.holds(connection)):
             self.reading_on.append(connection)
 
     def _on_received(self, connection: EdgeConnection, packet_id: int, result: Result) -> None:

@@ -36,12 +36,13 @@ class EdgeConnection:
         "is_dirty",
         "is_ephemeral",
         "is_gone",
-        "is_paused",
+        "is_read_next",
         "is_reading_held",
         "keep_alive_ms",
         "last_ms",
         "listener",
         "out",
+        "paused_by",
         "peer",
         "publishes_open",
         "publishes_unanswered",
@@ -84,8 +85,9 @@ class EdgeConnection:
         self.held_bytes = 0  # bytes of QoS 0 in `out` while the transport is blocked
         self.is_dirty = False
         self.is_blocked = False
-        self.is_paused = False
-        self.is_reading_held = False  # bytes behind CONNECT wait for its answer
+        self.paused_by = 0  # why the driver does not read it, see reading.py; 0 if it does
+        self.is_reading_held = False  # its bytes wait: for the answer to CONNECT, or to much that it asked for
+        self.is_read_next = False  # they wait for its turn to be read on
         self.is_gone = False  # the transport closed
         self.end_cause: Cause | None = None  # why it ends, once that is decided
         self.will_on_close = True  # no DISCONNECT 0x00 was seen

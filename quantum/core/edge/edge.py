@@ -35,6 +35,7 @@ from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
+from quantum.core.edge.reading import BY_KEPT, Reading
 from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.edge.users import UserFile
 from quantum.core.events import Event
@@ -59,7 +60,6 @@ from quantum.core.mqtt.properties import REASON_STRING, SESSION_EXPIRY_INTERVAL
 from quantum.core.prng import Prng
 
 PINGRESP_BYTES: Final = b"\xd0\x00"
-HELD_BYTES_MAX: Final = 65_536  # kept from a client whose CONNECT is not answered, before it is paused
 CONNECTIONS_MARGIN: Final = 128  # connections above the maximum that are still told why they are refused
 
 
@@ -83,6 +83,7 @@ class Edge:
         "closes",
         "connections",
         "fanout",
+        "reading",
         "writes",
     )
 
@@ -94,7 +95,8 @@ class Edge:
         self._sys_topics: SysTopics | None = None
         if config.sys_interval_s:
             self._sys_topics = SysTopics(config, self.fanout, routes, self.connections)
-        self._inbound = Inbound(config, self.fanout, self.causes, self._sys_topics)
+        self.reading = Reading()
+        self._inbound = Inbound(config, self.fanout, self.reading, self.causes, self._sys_topics)
         self._admission = Admission(config, prng)
         self._answers = Answers(self._admission, self.fanout, self._inbound, self.causes)
         self._authentication = Authentication(config, prng.stream("nonces"))
@@ -139,12 +141,15 @@ class Edge:
             return
         connection.last_ms = self._now_ms
         if connection.is_reading_held:
-            held = connection.wire.hold(data)
-            if held > HELD_BYTES_MAX and not connection.is_paused:
-                connection.is_paused = True
-                self._inbound.pauses.append(conn_id)
+            self.reading.keep(connection, data)
             return
         self._read(connection, data)
+
+    def read_on(self) -> None:
+        """One connection whose wire stopped before the end of what it has is read on: once a turn."""
+        connection = self.reading.take_next()
+        if connection is not None:
+            self._read_held(connection)
 
     def on_closed(self, conn_id: int, reason: str) -> None:
         """The transport is gone; the driver reports it once for each connection."""
@@ -276,12 +281,7 @@ class Edge:
         reading += answers.reading_on
         answers.reading_on = []
         for connection in reading:
-            connection.is_reading_held = False
-            if connection.is_paused:
-                connection.is_paused = False
-                self._inbound.resumes.append(connection.conn_id)
-            if connection.state == OPEN:
-                self._read(connection, b"")
+            self._read_held(connection)
 
     def on_stopping(self, cause: Cause) -> None:
         """Say goodbye to everybody; sessions that last stay as they are. Who stops because of its own wish says where to
@@ -304,7 +304,7 @@ class Edge:
 
     def take_batch(self) -> Batch | None:
         """The commands of this turn; None when there are none."""
-        self._inbound.slices.feed(self._inbound.batch)
+        self._inbound.feed_slices()
         batch = self._inbound.batch
         if self.fanout.backlogs:
             for command in self.fanout.take_backlogs():
@@ -320,18 +320,6 @@ class Edge:
     def take_ephemeral(self) -> list[tuple[int, bytes]]:
         """(edge, or 0 for every other node that lives; what its edge is told with `on_ephemeral`)."""
         return self.fanout.relay.take_bodies()
-
-    def take_pauses(self) -> list[int]:
-        """Connections not to be read for now."""
-        pauses = self._inbound.pauses
-        self._inbound.pauses = []
-        return pauses
-
-    def take_resumes(self) -> list[int]:
-        """Connections to be read again."""
-        resumes = self._inbound.resumes
-        self._inbound.resumes = []
-        return resumes
 
     def take_events(self) -> list[Event]:
         """What operators are told of this turn."""
@@ -366,7 +354,7 @@ class Edge:
             out.clear()
         for connection in again:
             fanout.mark(connection)
-        return is_checking or bool(again) or self._inbound.slices.is_due()
+        return is_checking or bool(again) or self._inbound.slices.is_due() or self.reading.is_due()
 
     def next_deadline_ms(self) -> int:
         """When a connection must be looked at, 0 for never."""
@@ -404,6 +392,16 @@ class Edge:
             return
         if wire.failure is not None:
             self._on_broken(connection, wire.failure)
+        elif wire.is_stopped:
+            self.reading.on_stopped(connection)
+
+    def _read_held(self, connection: EdgeConnection) -> None:
+        """What held the connection is over: read what was kept of it, and resume it when that is all read."""
+        connection.is_reading_held = False
+        if connection.state in (AUTHENTICATING, OPEN):
+            self._read(connection, b"")
+        if not connection.is_reading_held:
+            self.reading.resume(connection, BY_KEPT)
 
     def _on_packet(self, connection: EdgeConnection, packet: Packet) -> None:
         """The rarer packets of an open connection."""
@@ -413,10 +411,8 @@ class Edge:
             self.fanout.mark(connection)
         elif isinstance(packet, Subscribe):
             inbound.on_subscribe(connection, packet)
-            self._hold_reading(connection)
         elif isinstance(packet, Unsubscribe):
             inbound.on_unsubscribe(connection, packet)
-            self._hold_reading(connection)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(connection, packet)
         elif isinstance(packet, Auth):
@@ -426,11 +422,6 @@ class Edge:
         else:
             assert isinstance(packet, (Puback, Pubrec, Pubrel, Pubcomp))
             inbound.on_ack(connection, packet)
-
-    def _hold_reading(self, connection: EdgeConnection) -> None:
-        """Whoever asks for more than a turn can do is not read until that is done, so that it cannot pile up."""
-        if self._inbound.slices.holds(connection):
-            connection.is_reading_held = True
 
     def _on_early_packet(self, connection: EdgeConnection, packet: Packet) -> None:
         """CONNECT, or AUTH while authenticating; the wire let nothing else through before CONNECT."""

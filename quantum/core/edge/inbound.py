@@ -37,13 +37,17 @@ from quantum.core.edge.pending import (
     ACK_SUBSCRIBE,
     ACK_UNSUBSCRIBE,
     COMPLETE_PUBLISH,
+    DECIDED_BY_LOG,
     RECEIVE_PUBLISH,
     REFUSE_PUBLISH,
     RETAIN_PUBLISH,
+    SLICE_SUBSCRIBE,
+    SLICE_UNSUBSCRIBE,
     Batch,
     Waiter,
 )
-from quantum.core.edge.slices import DECIDED_BY_LOG, Slices
+from quantum.core.edge.reading import BY_WINDOW, Reading
+from quantum.core.edge.slices import Slices, subscription_id_of
 from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PublishRun
@@ -64,7 +68,7 @@ from quantum.core.mqtt.packets import (
     Subscription,
     Unsubscribe,
 )
-from quantum.core.mqtt.properties import REASON_STRING, SUBSCRIPTION_IDENTIFIER
+from quantum.core.mqtt.properties import REASON_STRING
 from quantum.core.mqtt.topics import has_wildcard, parse_shared
 from quantum.core.mqtt.wire import U16
 
@@ -73,17 +77,23 @@ from quantum.core.mqtt.wire import U16
 class Inbound:
     """The packets a client may send once its session is open."""
 
-    __slots__ = ("_causes", "_config", "_fanout", "_sys_topics", "batch", "pauses", "resumes", "slices")
+    __slots__ = ("_causes", "_config", "_fanout", "_reading", "_sys_topics", "batch", "slices")
 
-    def __init__(self, config: EdgeConfig, fanout: Fanout, causes: CauseLedger, sys_topics: SysTopics | None) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        fanout: Fanout,
+        reading: Reading,
+        causes: CauseLedger,
+        sys_topics: SysTopics | None,
+    ) -> None:
         self._config = config
         self._fanout = fanout
+        self._reading = reading
         self._causes = causes
         self._sys_topics = sys_topics
         self.batch = Batch()
         self.slices = Slices()
-        self.pauses: list[int] = []  # connections not to be read for now
-        self.resumes: list[int] = []
 
     # -- publishing -----------------------------------------------------------------------------------------------
 
@@ -170,16 +180,14 @@ class Inbound:
                 "MQTT-3.3.4-9",
                 reason_code=0x93,
             )
-        if not connection.is_paused and connection.publishes_unanswered > self._config.receive_maximum:
-            connection.is_paused = True
-            self.pauses.append(connection.conn_id)
+        if connection.publishes_unanswered > self._config.receive_maximum:
+            self._reading.pause(connection, BY_WINDOW)
 
     def on_publish_answered(self, connection: EdgeConnection) -> None:
         """A QoS 1 or 2 PUBLISH has its PUBACK or PUBREC."""
         connection.publishes_unanswered -= 1
-        if connection.is_paused and connection.publishes_unanswered <= self._config.receive_maximum >> 1:
-            connection.is_paused = False
-            self.resumes.append(connection.conn_id)
+        if connection.paused_by and connection.publishes_unanswered <= self._config.receive_maximum >> 1:
+            self._reading.resume(connection, BY_WINDOW)
 
     def _log_qos0(self, connection: EdgeConnection, message: Message) -> None:
         connection.retains_open += 1
@@ -297,11 +305,49 @@ class Inbound:
     # -- subscribing ----------------------------------------------------------------------------------------------
 
     def on_subscribe(self, connection: EdgeConnection, packet: Subscribe) -> None:
-        """Filter by filter: what the edge refuses is decided here, the rest by the log. [MQTT-3.8.4-5]"""
+        """What the edge refuses is decided here, the rest by the log. [MQTT-3.8.4-5]"""
+        if self.slices.is_needed(connection, packet):
+            self.slices.add(connection, packet)
+            connection.is_reading_held = True  # Whoever asks for more than a turn can do does not pile up.
+            return
+        allowed, reason_codes, reason = self._decide(connection, packet.subscriptions)
+        if not allowed:
+            self.answer_subscribe(connection, packet.packet_id, reason_codes, reason)
+            return
+        self.batch.add(
+            SubscribeSession(connection.client_id, connection.conn_epoch, allowed, subscription_id_of(packet)),
+            Waiter(connection, ACK_SUBSCRIBE, packet.packet_id, reason_codes, reason),
+        )
+
+    def feed_slices(self) -> None:
+        """Give the log the next slice of a long SUBSCRIBE or UNSUBSCRIBE, if none is under way."""
+        sliced = self.slices.take_next()
+        if sliced is None:
+            return
+        connection = sliced.connection
+        packet = sliced.packets[0]
+        client_id = connection.client_id
+        if packet.is_subscribe:
+            allowed, reason_codes, reason = self._decide(connection, packet.take_subscriptions())
+            sliced.reason = sliced.reason or reason
+            then = ACK_SUBSCRIBE if packet.is_done() else SLICE_SUBSCRIBE
+            waiter = Waiter(connection, then, packet.packet_id, reason_codes, sliced.reason)
+            self.batch.add(SubscribeSession(client_id, connection.conn_epoch, allowed, packet.subscription_id), waiter)
+        else:
+            topic_filters = packet.take_topic_filters()
+            then = ACK_UNSUBSCRIBE if packet.is_done() else SLICE_UNSUBSCRIBE
+            waiter = Waiter(connection, then, packet.packet_id)
+            self.batch.add(UnsubscribeSession(client_id, connection.conn_epoch, topic_filters), waiter)
+        self.slices.on_given(sliced, waiter)
+
+    def _decide(
+        self, connection: EdgeConnection, subscriptions: list[Subscription]
+    ) -> tuple[list[Subscription], list[int], str]:
+        """Filter by filter: those that are allowed, a reason code for each, and why the first refused one is refused."""
         allowed: list[Subscription] = []
         reason_codes: list[int] = []
         reason = ""
-        for subscription in packet.subscriptions:
+        for subscription in subscriptions:
             cause = self._subscription_refusal(subscription)
             if cause is None:
                 if subscription.qos > self._config.qos_max:  # [MQTT-3.2.2-10]
@@ -314,18 +360,7 @@ class Inbound:
                 self._causes.note(cause, connection.client_id, subscription.topic_filter)
                 reason_codes.append(cause.reason_code)
                 reason = reason or f"{cause.id}: {cause.text}"
-        ids = packet.properties.get(SUBSCRIPTION_IDENTIFIER)
-        subscription_id = ids[0] if isinstance(ids, list) and ids and isinstance(ids[0], int) else 0
-        if not allowed:
-            self.answer_subscribe(connection, packet.packet_id, reason_codes, reason)
-            return
-        if self.slices.is_needed(connection, len(allowed)):
-            self.slices.subscribe(connection, packet.packet_id, allowed, reason_codes, reason, subscription_id)
-            return
-        self.batch.add(
-            SubscribeSession(connection.client_id, connection.conn_epoch, allowed, subscription_id),
-            Waiter(connection, ACK_SUBSCRIBE, packet.packet_id, reason_codes, reason),
-        )
+        return allowed, reason_codes, reason
 
     def _subscription_refusal(self, subscription: Subscription) -> Cause | None:
         topic_filter = subscription.topic_filter
@@ -341,15 +376,14 @@ class Inbound:
         self, connection: EdgeConnection, packet_id: int, reason_codes: list[int], reason: str
     ) -> None:
         """SUBACK, with the reason of its first refusal; in 3.x every refusal is 0x80. [MQTT-3.8.4-6]"""
-        if not connection.wire.is_v5:
-            reason_codes = [code if code < 0x80 else 0x80 for code in reason_codes]
         connection.wire.send(Suback(packet_id, reason_codes, {REASON_STRING: reason} if reason else {}))
         self._fanout.mark(connection)
 
     def on_unsubscribe(self, connection: EdgeConnection, packet: Unsubscribe) -> None:
         """UNSUBSCRIBE is decided by the log."""
-        if self.slices.is_needed(connection, len(packet.topic_filters)):
-            self.slices.unsubscribe(connection, packet.packet_id, packet.topic_filters)
+        if self.slices.is_needed(connection, packet):
+            self.slices.add(connection, packet)
+            connection.is_reading_held = True  # Whoever asks for more than a turn can do does not pile up.
             return
         self.batch.add(
             UnsubscribeSession(connection.client_id, connection.conn_epoch, packet.topic_filters),

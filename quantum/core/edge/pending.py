@@ -28,6 +28,8 @@ SLICE_SUBSCRIBE: Final = 10  # more of the same packet follows
 SLICE_UNSUBSCRIBE: Final = 11
 ACK_DELIVERY: Final = 8  # PUBREL with 0x92 where PUBREC named an unknown Packet Identifier
 
+DECIDED_BY_LOG: Final = -1  # in place of a reason code of SUBACK
+
 
 @final
 @dataclass(init=False, slots=True, eq=False)
@@ -37,7 +39,7 @@ class Waiter:
     connection: EdgeConnection
     then: int
     packet_id: int
-    reason_codes: list[int] | None  # SUBACK codes already decided by the edge, -1 where the log decides
+    reason_codes: list[int] | None  # SUBACK codes already decided by the edge, or DECIDED_BY_LOG
     reason: str  # why the edge refused the first of those it refused
 
     def __init__(

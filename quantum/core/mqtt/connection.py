@@ -6,14 +6,18 @@ tenants or who else is connected. Bytes to send collect in `out`, in order; whoe
 Hot packets are not built into objects that nobody reads: QoS 0 PUBLISH packets that can be forwarded as they are come
 as a `PublishRun`, and a successful PUBACK, PUBREC, PUBREL or PUBCOMP without properties as the int
 `packet type << 16 | Packet Identifier`.
+
+What costs much to read is not read in one go: reading stops behind so many bytes of SUBSCRIBE and UNSUBSCRIBE packets,
+and one that is longer comes out when it was read piece by piece.
 """
 
 from dataclasses import dataclass
 from typing import Final, final
 
-from quantum.core.mqtt.decode import decode_packet
+from quantum.core.mqtt.decode import decode_packet, filter_reader
 from quantum.core.mqtt.encode import encode_packet, encode_publish
 from quantum.core.mqtt.errors import MalformedPacket, MqttError, ProtocolError, UnsupportedProtocol
+from quantum.core.mqtt.filters import FilterReader
 from quantum.core.mqtt.packets import (
     CONNECT,
     NO_EXPIRY,
@@ -47,6 +51,10 @@ from quantum.core.mqtt.topics import check_topic_name
 
 TOPICS_CACHED_MAX: Final = 64  # topic names a connection keeps as checked strings
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535  # 3.1.2.11.3
+# One call reads this much of SUBSCRIBE and UNSUBSCRIBE packets: some hundred filters, which take less than a millisecond.
+FILTER_BYTES_AT_ONCE: Final = 4096  # of packets that are read whole
+FILTERS_AT_ONCE: Final = 256  # of a longer packet
+PIECE_BYTES_MAX: Final = 16_384  # of a longer packet, and a filter
 _CONNECT_V5_PROPERTIES: Final = 10  # where its properties begin: behind flags and Keep Alive
 _CONNECT_V5: Final = b"\x00\x04MQTT\x05"  # 3.1.2.1, 3.1.2.2: how the body of a CONNECT of 5.0 begins
 PACKET_BYTES_LIMIT: Final = 268_435_460  # 2.1.4: four bytes of Remaining Length, and the fixed header
@@ -95,8 +103,11 @@ class ServerConnection:
         "_chunks",
         "_chunks_bytes",
         "_chunks_need",
+        "_filter_bytes",
+        "_filters",
         "_topics",
         "failure",
+        "is_stopped",
         "is_v5",
         "out",
         "packet_bytes_max",
@@ -121,6 +132,9 @@ class ServerConnection:
         self.peer_alias_max = 0
         self.wants_problem_information = True
         self.wants_response_information = False
+        self.is_stopped = False  # there is more to read: call `receive` with b"" in a later turn
+        self._filters: FilterReader | None = None  # a long SUBSCRIBE or UNSUBSCRIBE that is being read
+        self._filter_bytes = 0  # of SUBSCRIBE and UNSUBSCRIBE packets read since reading last stopped
         self._topics: dict[bytes, str] = {}
         self._aliases_in: dict[int, str] | None = None
         self._aliases_out: dict[str, int] | None = None
@@ -132,14 +146,23 @@ class ServerConnection:
 
     def receive(self, data: bytes) -> list[Inbound]:
         """The packets that `data` completes. Where one breaks the protocol, those before it are returned and `failure`
-        is set. Reading stops behind a CONNECT: call again with b"" when it is answered."""
+        is set. Reading stops behind a CONNECT: call again with b"" when it is answered; and where `is_stopped` is set."""
         packets: list[Inbound] = []
         if self.failure is not None:
             return packets
+        if self.is_stopped:
+            if data:
+                self.hold(data)
+            if self._filters is not None:
+                self._read_filters(self._filters, packets)
+                return packets
+            self.is_stopped = False
+            data = b""
         chunks = self._chunks
         if chunks is not None:
-            chunks.append(data)
-            self._chunks_bytes += len(data)
+            if data:
+                chunks.append(data)
+                self._chunks_bytes += len(data)
             if self._chunks_bytes < self._chunks_need:
                 return packets
             data = b"".join(chunks)
@@ -149,10 +172,13 @@ class ServerConnection:
             pos = self._parse(data, packets)
         except MqttError as error:
             self.failure = error.with_traceback(None)  # whose frames would hold this connection in a cycle
+            self.is_stopped = False
             return packets
-        if pos < len(data) and self._chunks is None:
+        if pos < len(data):
             self._chunks = [data[pos:] if pos else data]
             self._chunks_bytes = len(data) - pos
+        elif self._filters is None:
+            self.is_stopped = False
         return packets
 
     def hold(self, data: bytes) -> int:
@@ -226,12 +252,37 @@ class ServerConnection:
                     packets.append(((first >> 4) << 16) | packet_id)
                     pos = end
                     continue
-            packet = self._decode(first, data[at:end])
-            packets.append(packet)
+            if first & 0xD0 == 0x80 and self._is_long(first, data, at, end):
+                return end
+            packets.append(self._decode(first, data[at:end]))
             pos = end
-            if not version:
+            if not version or self.is_stopped:
                 return pos
         return pos
+
+    def _is_long(self, first: int, data: bytes, at: int, end: int) -> bool:
+        """Count a SUBSCRIBE or UNSUBSCRIBE; True for one that is read piece by piece, in later calls."""
+        self._filter_bytes += end - at
+        if self._filter_bytes <= FILTER_BYTES_AT_ONCE:
+            return False
+        self._filter_bytes = 0
+        self.is_stopped = True
+        if end - at <= FILTER_BYTES_AT_ONCE:
+            return False
+        self._filters = filter_reader(self.version, first, data[at:end])
+        return True
+
+    def _read_filters(self, filters: FilterReader, packets: list[Inbound]) -> None:
+        try:
+            packet = filters.read(FILTERS_AT_ONCE, PIECE_BYTES_MAX)
+        except MqttError as error:
+            self.failure = error
+            self.is_stopped = False
+            return
+        if packet is not None:
+            packets.append(packet)
+            self._filters = None
+            self.is_stopped = self._chunks is not None
 
     def _length_end(self, data: bytes, pos: int, size: int) -> int:
         """Where the body begins behind a Remaining Length of more than one byte; 0 when more bytes are needed."""

@@ -6,6 +6,7 @@ Nothing behind this module checks bytes again. Source: MQTT 5.0 §3, MQTT 3.1.1 
 from typing import Final
 
 from quantum.core.mqtt.errors import MalformedPacket, ProtocolError, UnsupportedProtocol
+from quantum.core.mqtt.filters import FilterReader
 from quantum.core.mqtt.framer import check_first_byte
 from quantum.core.mqtt.packets import (
     AUTH,
@@ -40,10 +41,7 @@ from quantum.core.mqtt.packets import (
     Pubrec,
     Pubrel,
     Suback,
-    Subscribe,
-    Subscription,
     Unsuback,
-    Unsubscribe,
     Will,
 )
 from quantum.core.mqtt.properties import (
@@ -58,7 +56,7 @@ from quantum.core.mqtt.properties import (
     split_forwarded,
 )
 from quantum.core.mqtt.reason_codes import RETURN_CODE_MAX, may_carry
-from quantum.core.mqtt.topics import check_topic_filter, check_topic_name, parse_shared
+from quantum.core.mqtt.topics import check_topic_name
 from quantum.core.mqtt.wire import decode_binary, decode_string, decode_u16
 
 
@@ -74,10 +72,8 @@ def decode_packet(version: int, first_byte: int, body: bytes) -> Packet:
         return decode_connect(body)
     if packet_type == CONNACK:
         return _decode_connack(version, body)
-    if packet_type == SUBSCRIBE:
-        return _decode_subscribe(version, body)
-    if packet_type == UNSUBSCRIBE:
-        return _decode_unsubscribe(version, body)
+    if packet_type in (SUBSCRIBE, UNSUBSCRIBE):
+        return _decode_filters(version, first_byte, body)
     if packet_type == SUBACK:
         packet_id, properties, rest = _decode_head(version, packet_type, body)
         return Suback(packet_id, _reason_codes(version, packet_type, rest), properties)
@@ -255,49 +251,18 @@ def _decode_head(version: int, packet_type: int, body: bytes) -> tuple[int, Prop
     return packet_id, properties, body[pos:]
 
 
-def _decode_subscribe(version: int, body: bytes) -> Subscribe:
-    packet_id, properties, rest = _decode_head(version, SUBSCRIBE, body)
-    subscriptions: list[Subscription] = []
-    pos = 0
-    while pos < len(rest):
-        topic_filter, pos = decode_string(rest, pos)
-        check_topic_filter(topic_filter)
-        if pos >= len(rest):
-            raise MalformedPacket("SUBSCRIBE cut off before its options", "§3.8.3")
-        options = rest[pos]
-        pos += 1
-        if version < V5:
-            if options > 2:
-                raise MalformedPacket(f"SUBSCRIBE with options 0x{options:02x}, allowed 0 to 2", "v3.1.1 MQTT-3-8.3-4")
-            subscriptions.append(Subscription(topic_filter, options))
-            continue
-        if options & 3 == 3:
-            raise ProtocolError("SUBSCRIBE with QoS 3, allowed 0, 1, 2", "§3.8.3.1")
-        if options & 0xC0:
-            raise MalformedPacket(f"SUBSCRIBE with reserved options 0x{options:02x}", "MQTT-3.8.3-5")
-        if options & 0x30 == 0x30:
-            raise ProtocolError("SUBSCRIBE with Retain Handling 3, allowed 0, 1, 2", "§3.8.3.1")
-        if options & 4 and parse_shared(topic_filter) is not None:
-            raise ProtocolError("SUBSCRIBE with No Local on a Shared Subscription", "MQTT-3.8.3-4")
-        subscriptions.append(
-            Subscription(topic_filter, options & 3, options & 4 == 4, options & 8 == 8, options >> 4 & 3)
-        )
-    if not subscriptions:
-        raise ProtocolError("SUBSCRIBE without a Topic Filter", "MQTT-3.8.3-2")
-    return Subscribe(packet_id, subscriptions, properties)
+def filter_reader(version: int, first_byte: int, body: bytes) -> FilterReader:
+    """A SUBSCRIBE or UNSUBSCRIBE that is to be read on. Raises: MalformedPacket, ProtocolError."""
+    check_first_byte(version, first_byte)
+    packet_type = first_byte >> 4
+    packet_id, properties, payload = _decode_head(version, packet_type, body)
+    return FilterReader(version, packet_type, packet_id, properties, payload)
 
 
-def _decode_unsubscribe(version: int, body: bytes) -> Unsubscribe:
-    packet_id, properties, rest = _decode_head(version, UNSUBSCRIBE, body)
-    topic_filters: list[str] = []
-    pos = 0
-    while pos < len(rest):
-        topic_filter, pos = decode_string(rest, pos)
-        check_topic_filter(topic_filter)
-        topic_filters.append(topic_filter)
-    if not topic_filters:
-        raise ProtocolError("UNSUBSCRIBE without a Topic Filter", "MQTT-3.10.3-2")
-    return Unsubscribe(packet_id, topic_filters, properties)
+def _decode_filters(version: int, first_byte: int, body: bytes) -> Packet:
+    packet = filter_reader(version, first_byte, body).read(len(body), len(body))
+    assert packet is not None
+    return packet
 
 
 def _reason_codes(version: int, packet_type: int, data: bytes) -> list[int]:

@@ -44,6 +44,8 @@ PUBCOMP_HEAD: Final = b"\x70\x02"
 _NAMES: Final[dict[int, bytes]] = {V31: b"\x00\x06MQIsdp\x03", V311: b"\x00\x04MQTT\x04", V5: b"\x00\x04MQTT\x05"}
 
 
+# Every refusal is one code in 3.x. v3.1.1 §3.9.3
+_SUBACK_CODES: Final = bytes([min(code, SUBACK_FAILURE) for code in range(256)])
 _BYTE: Final[tuple[bytes, ...]] = tuple([bytes((byte,)) for byte in range(256)])
 
 
@@ -107,7 +109,7 @@ def encode_packet(version: int, packet: Packet) -> bytes:
         if version == V5:
             block = encode_properties(packet.properties) + bytes(packet.reason_codes)
         else:
-            block = bytes([min(code, SUBACK_FAILURE) for code in packet.reason_codes])
+            block = bytes(packet.reason_codes).translate(_SUBACK_CODES)
         return _framed(0x90, U16[packet.packet_id] + block)
     if isinstance(packet, Unsuback):
         if version < V5:

@@ -36,11 +36,8 @@ def check_topic_filter(topic_filter: str) -> None:
     at = topic_filter.find("#")
     if at >= 0 and (at != last or (at > 0 and topic_filter[at - 1] != "/")):
         raise ProtocolError("Topic Filter with # that is not the whole last level", "MQTT-4.7.1-1", _FILTER_INVALID)
-    at = topic_filter.find("+")
-    while at >= 0:
-        if (at > 0 and topic_filter[at - 1] != "/") or (at < last and topic_filter[at + 1] != "/"):
-            raise ProtocolError("Topic Filter with + that is not a whole level", "MQTT-4.7.1-2", _FILTER_INVALID)
-        at = topic_filter.find("+", at + 1)
+    if topic_filter.count("+") != topic_filter.split("/").count("+"):
+        raise ProtocolError("Topic Filter with + that is not a whole level", "MQTT-4.7.1-2", _FILTER_INVALID)
 
 
 def parse_shared(topic_filter: str) -> tuple[str, str] | None:

@@ -207,6 +207,7 @@ class Node:
             edge.on_blocked(conn_id)
         for conn_id in inputs.unblocked:
             edge.on_unblocked(conn_id)
+        edge.read_on()
         backlog = self._backlog
         budget = self._config.turn_bytes_max
         is_full = self._is_full()
@@ -305,8 +306,8 @@ class Node:
             out.writes, edge.writes = edge.writes, []
         if edge.closes:
             out.closes, edge.closes = edge.closes, []
-        out.pauses = edge.take_pauses()
-        out.resumes = edge.take_resumes()
+        out.pauses = edge.reading.take_pauses()
+        out.resumes = edge.reading.take_resumes()
         if backlog.pauses:
             out.pauses += backlog.pauses
             backlog.pauses = []

@@ -116,7 +116,7 @@ class Several:
                 self.sites[to].edge.on_ephemeral(sender, self.sites[sender].nonce, body)
         for site in self.sites.values():
             while site.edge.flush():
-                pass
+                site.edge.read_on()
             for conn_id, data in site.edge.writes:
                 site.written[conn_id] = site.written.get(conn_id, b"") + data
             site.closed += site.edge.closes

@@ -65,7 +65,7 @@ def test_later_packets_of_the_connection_wait_their_turn() -> None:
         Subscribe(3, [Subscription("other", 0)]),
         Pingreq(),
     )
-    expected = [Pingresp(), Suback(1, [1] * COUNT), Unsuback(2, [0]), Suback(3, [0])]
+    expected = [Suback(1, [1] * COUNT), Pingresp(), Unsuback(2, [0]), Suback(3, [0])]
     assert expected == door.take(client)
     assert COUNT == door.node.partition.counts()["subscriptions"]
 
