@@ -13,8 +13,8 @@ from quantum.core.mqtt.packets import Subscribe, Subscription, Unsubscribe
 from quantum.core.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 
 # What a slice may hold, so that applying it takes less than a millisecond or two.
-SLICE_FILTERS: Final = 256
-SLICE_LEVELS: Final = 2048  # of all its filters, and those of one: each may cost a node of the index
+SLICE_FILTERS: Final = 128
+SLICE_LEVELS: Final = 1024  # of all its filters, and those of one: each may cost a node of the index
 FEW_FILTERS: Final = 16  # of which nobody counts the levels
 
 
