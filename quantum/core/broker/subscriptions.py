@@ -15,8 +15,8 @@ from quantum.core.broker.effects import Receiver, Route
 from quantum.core.broker.shared import SharedGroup
 
 FANOUTS_MAX: Final = 65_536  # Topic Names with a kept Fanout
-AT_ONCE_MAX: Final = 256  # subscriptions of an ending session that are taken out with it; more are left to `sweep`
-SWEEP_MAX: Final = 256  # subscriptions taken out with one entry
+AT_ONCE_MAX: Final = 128  # subscriptions of an ending session that are taken out with it; more are left to `sweep`
+SWEEP_MAX: Final = 128  # subscriptions taken out with one entry
 FANOUT_RECEIVERS_MAX: Final = 1_000_000  # receivers in all kept Fanouts
 
 
@@ -126,6 +126,7 @@ class Subscriptions:
     """The index of all subscriptions of the partition."""
 
     __slots__ = (
+        "_discarded",
         "_exact",
         "_fanout_receivers_max",
         "_fanouts",
@@ -152,6 +153,7 @@ class Subscriptions:
         self._root = _Node()
         self._gone: deque[dict[str, SubscriptionRecord]] = deque()  # what ended sessions leave to be swept
         self._fanouts: dict[str, Fanout] = {}
+        self._discarded: dict[str, Fanout] = {}  # cut, and let go of a few with each entry: they may be many
         self._kept_receivers = 0
         self.route_number = route_number  # of the newest route
 
@@ -222,11 +224,13 @@ class Subscriptions:
         self.count -= len(records)
         if records:
             self._gone.append(records)
-        self._fanouts = {}
-        self._kept_receivers = 0
+        self._cut_all()
 
     def sweep(self, count_max: int) -> None:
-        """Take some of what is gone out of the index."""
+        """Take some of what is gone out of the index, and let go of some of what is cut."""
+        discarded = self._discarded
+        for _ in range(min(count_max, len(discarded))):
+            discarded.popitem()
         gone = self._gone
         while gone and count_max > 0:
             records = gone[0]
@@ -241,6 +245,10 @@ class Subscriptions:
 
     def kept_fanouts(self) -> int:
         return len(self._fanouts)
+
+    def discarded_fanouts(self) -> int:
+        """Those that are still to be let go of."""
+        return len(self._discarded)
 
     def is_empty(self) -> bool:
         """Whether no subscription and no node of the tree is left."""
@@ -310,8 +318,13 @@ class Subscriptions:
             if fanout is not None:
                 self._kept_receivers -= fanout.ephemeral_count + len(fanout.route.replicated)
         elif self._fanouts:
-            self._fanouts = {}
-            self._kept_receivers = 0
+            self._cut_all()
+
+    def _cut_all(self) -> None:
+        if not self._discarded:
+            self._discarded = self._fanouts
+        self._fanouts = {}
+        self._kept_receivers = 0
 
     def _build(self, topic_name: str) -> Fanout:
         by_client: dict[str, list[tuple[SubscriptionRecord, int]]] = {}
@@ -352,8 +365,7 @@ class Subscriptions:
     def _keep(self, topic_name: str, fanout: Fanout) -> None:
         count = fanout.ephemeral_count + len(fanout.route.replicated)
         if len(self._fanouts) >= self._fanouts_max or self._kept_receivers + count > self._fanout_receivers_max:
-            self._fanouts = {}
-            self._kept_receivers = 0
+            self._cut_all()
         self._fanouts[topic_name] = fanout
         self._kept_receivers += count
 

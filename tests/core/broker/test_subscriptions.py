@@ -244,6 +244,20 @@ def test_kept_routes_are_bounded(fanouts_max: int, receivers_max: int, kept_max:
     assert kept_max == most
 
 
+def test_routes_that_are_cut_are_let_go_of_a_few_with_each_entry_and_only_once_at_a_time() -> None:
+    index = Subscriptions()
+    for cut in range(3):
+        for number in range(20):
+            index.fanout(f"t/{number}")
+        index.add(SubscriptionRecord(Subscriber(f"c{cut}"), "t/#", 1, False, False, 0), 0)
+        assert (0, 20) == (index.kept_fanouts(), index.discarded_fanouts())
+    assert 3 == len(index.fanout("t/1").route.replicated)
+    for left in (12, 4, 0, 0):
+        index.sweep(8)
+        assert left == index.discarded_fanouts()
+    assert 1 == index.kept_fanouts()
+
+
 def test_100_000_wildcard_subscriptions_come_and_go_without_leaving_a_node() -> None:
     index = Subscriptions()
     records = [SubscriptionRecord(Subscriber(f"c{n}"), f"fleet/+/{n}/#", 1, False, False, 0) for n in range(100_000)]
