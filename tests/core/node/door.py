@@ -72,6 +72,7 @@ class Door:
         self.held: list[DiskRequest] = []
         self.written: dict[int, bytes] = {}
         self.closed: list[int] = []
+        self.paused: set[int] = set()  # connections that are not to be read; `send` sends all the same
         self.events: list[Event] = []
         self.replies: list[AdminReply] = []
         self.failure = ""
@@ -91,6 +92,7 @@ class Door:
         for conn_id in out.closes:
             self.closed.append(conn_id)
             inputs.closed.append((conn_id, "closed by the server"))
+        self.paused = (self.paused | set(out.pauses)) - set(out.resumes)
         self.events += out.events
         self.replies += out.admin
         self.failure = out.failure
