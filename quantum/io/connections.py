@@ -247,6 +247,8 @@ class LayeredConnection(StreamConnection):
             self._end()
 
     def write(self, data: bytes) -> None:
+        if self._is_closing:
+            return  # The peer's farewell ended it, and the node, which hears of that later, still sends.
         try:
             for layer in reversed(self._layers):
                 data = layer.send(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import BytesMessage, Request
+from wsproto.events import BytesMessage, CloseConnection, Request
 
 from quantum.core.node.inputs import AdminRequest, Inputs
 from quantum.core.node.outputs import AdminReply, Outputs
@@ -164,6 +164,27 @@ def test_websocket_client_is_echoed(play: Callable[[Story], None], scheme: str) 
         assert b"hello" == bytes(message.data)
         writer.transport.abort()
         await world.wait_for(lambda inputs: bool(inputs.closed))
+
+    play(story)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_what_is_sent_after_the_farewell_of_the_peer_goes_nowhere(play: Callable[[Story], None], scheme: str) -> None:
+    """The client says goodbye and keeps its socket open; the node knows nothing yet and goes on sending."""
+
+    async def story(world: World) -> None:
+        reader, writer = await world.connect(scheme)
+        client = WSConnection(ConnectionType.CLIENT)
+        writer.write(client.send(Request(host="localhost", target="/mqtt", subprotocols=["mqtt"])))
+        client.receive_data(await reader.readuntil(b"\r\n\r\n"))
+        list(client.events())
+        writer.write(client.send(BytesMessage(b"hello")) + client.send(CloseConnection(1000)))
+        await world.wait_for(lambda inputs: bool(inputs.received))
+        other_reader, other = await world.connect("tcp")
+        other.write(b"still here")
+        assert b"still here" == await other_reader.readexactly(10)
+        other.transport.abort()
+        writer.transport.abort()
 
     play(story)
 
