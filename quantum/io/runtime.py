@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -34,6 +35,7 @@ from quantum.io.tls import CertificateError, CertificateFiles, TlsContexts
 from quantum.io.users_file import read_users
 
 HANDSHAKES_MAX: Final = 2048  # under way at once
+FILES_SPARE: Final = 8192  # handshakes, what one pass accepts, connections that linger, and the log's own
 FAILED_LINGER_S: Final = 0.2  # for farewells and the event log after the disk failed
 NODE_ID: Final = "node-1"
 
@@ -53,6 +55,7 @@ def run(config: Config) -> int:
                 has_users=bool(config.text("auth.users_file")) and not config.flag("mqtt.allow_anonymous"),
             )
         _check_management(config)
+        _raise_file_limit(config)
         lock_fd = lock_data_directory(data_dir)
         contexts = _tls_contexts(config, urls, data_dir)
         users = _users(config)
@@ -81,6 +84,21 @@ def _check_management(config: Config) -> None:
         raise ConfigError(
             f"{config.source('http.bind')}: http.bind is {bind!r}, allowed loopback only: it has no authentication; "
             "bind 127.0.0.1 and put a proxy that checks operators in front"
+        )
+
+
+def _raise_file_limit(config: Config) -> None:
+    """A file for every connection and more: where clients hold all there are, the log cannot be written, and that is final."""
+    connections_max = config.number("listeners.connections_max")
+    wanted = connections_max + FILES_SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _say(
+            f"listeners.connections_max is {connections_max}, and this process may open {hard} files, of which it wants "
+            f"{wanted}: clients could take what the log needs; raise the limit (ulimit -Hn) or lower the setting"
         )
 
 

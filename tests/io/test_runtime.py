@@ -118,6 +118,21 @@ def test_a_node_that_nobody_can_connect_to_says_so(
     assert warnings == done.stderr.count("nobody can connect; set auth.users_file")
 
 
+@pytest.mark.parametrize(("limit", "warnings"), [("-S -n 64", 0), ("-n 1000", 1)])
+def test_clients_cannot_take_the_files_that_the_log_needs(tmp_path: Path, limit: str, warnings: int) -> None:
+    """A shell's limit of open files is raised as far as it may be, and what is missing is told."""
+    shell = ("sh", "-c", f'ulimit {limit}; exec "$@"', "sh")
+    process = BrokerProcess(tmp_path / "data", ["--set", "listeners.connections_max=200"], prefix=shell)
+    process.start()
+    try:
+        clients = [connect(process, f"client {number}") for number in range(100)]
+        assert warnings == len([line for line in process.lines if "clients could take what the log needs" in line])
+        for client in clients:
+            client.close()
+    finally:
+        assert 0 == process.stop()
+
+
 def test_directory_of_a_newer_format_is_refused_untouched(node: BrokerProcess) -> None:
     node.stop()
     identity = node.data_dir / "node.json"
