@@ -130,7 +130,7 @@ class Edge:
         connection = EdgeConnection(conn_id, wire, listener, peer, identity)
         connection.last_ms = self._now_ms
         self.connections[conn_id] = connection
-        self._deadlines.add(self._now_ms + config.connect_timeout_ms, conn_id)
+        self._deadlines.set(self._now_ms + config.connect_timeout_ms, conn_id)
         if len(self.connections) > config.connections_max + CONNECTIONS_MARGIN:
             self._close(connection, CONNECTIONS_MAX, f"{config.connections_max} connections")
 
@@ -157,6 +157,7 @@ class Edge:
         if connection is None:
             return
         connection.is_gone = True
+        self._deadlines.withdraw(conn_id)
         self._authentication.forget(connection)
         if connection.state != CLOSED:
             if connection.state != CONNECTING:
@@ -277,7 +278,7 @@ class Edge:
         answers.reading = []
         for connection in reading:
             if connection.keep_alive_ms:
-                self._deadlines.add(self._now_ms + connection.keep_alive_ms, connection.conn_id)
+                self._deadlines.set(self._now_ms + connection.keep_alive_ms, connection.conn_id)
         reading += answers.reading_on
         answers.reading_on = []
         for connection in reading:
@@ -503,7 +504,7 @@ class Edge:
             return
         due_ms = connection.last_ms + connection.keep_alive_ms
         if due_ms > self._now_ms:
-            self._deadlines.add(due_ms, connection.conn_id)
+            self._deadlines.set(due_ms, connection.conn_id)
         else:
             self._close(connection, KEEP_ALIVE_TIMEOUT, f"silent for {connection.keep_alive_ms} ms")
 
