@@ -13,6 +13,7 @@ from quantum.core.events import Event
 RECENT_MAX: Final = 256  # outcomes that `/why` can show
 EVENTS_MAX: Final = 64  # lines a turn; what happens more often is counted, not told
 CLIENT_ID_SHOWN_MAX: Final = 128  # characters
+DETAIL_SHOWN_MAX: Final = 256  # characters; what a client sent may stand in it, and strangers send 64 KiB of it
 
 
 @final
@@ -46,6 +47,7 @@ class CauseLedger:
         """Count one outcome and remember it."""
         self.counts[cause.number] = self.counts.get(cause.number, 0) + 1
         client_id = client_id[:CLIENT_ID_SHOWN_MAX]
+        detail = detail[:DETAIL_SHOWN_MAX]
         self._recent.append(Outcome(self.wall_ms, cause, client_id, detail))
         if len(self.events) < EVENTS_MAX:
             self.events.append(Event(cause.id, 20, cause, {"client_id": client_id, "detail": detail}))
@@ -61,7 +63,7 @@ class CauseLedger:
                 "text": outcome.cause.text,
             }
             for outcome in reversed(self._recent)
-            if client_id is None or outcome.client_id == client_id
+            if client_id is None or outcome.client_id == client_id[:CLIENT_ID_SHOWN_MAX]
         ]
 
     def totals(self) -> list[tuple[Cause, int]]:
