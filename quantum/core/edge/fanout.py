@@ -494,6 +494,7 @@ class Fanout:
                 self.ledger.open -= 1
                 self.ledger.expired += 1
                 self._causes.count(MESSAGE_EXPIRED, 1)
+                budget -= PUMP_MESSAGE_BYTES
                 continue
             packet_id = 0
             if queued.qos:
