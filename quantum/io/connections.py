@@ -18,7 +18,8 @@ RECEIVE_BYTES: Final = 256 * 1024
 WRITE_HIGH_BYTES: Final = 128 * 1024  # a transport that holds more is blocked; the kernel's buffer comes before it
 WRITE_LOW_BYTES: Final = 32 * 1024
 LINGER_S: Final = 2.0  # for a peer to read our last bytes and close
-HANDSHAKE_SLICE_NS: Final = 4_000_000  # handshakes of one loop pass; a reconnect storm must not starve who is connected
+# Of one loop pass: neither a storm of handshakes nor a flood of frames may starve who is connected.
+HANDSHAKE_SLICE_NS: Final = 4_000_000
 HANDSHAKE_BYTES_MAX: Final = 64 * 1024
 
 _RECEIVE_BUFFER: Final = memoryview(bytearray(RECEIVE_BYTES))
@@ -33,6 +34,7 @@ class Layer(Protocol):
 
     is_open: bool  # its handshake is done
     is_ended: bool  # the peer has said that nothing more will come
+    has_more: bool  # it left some of what it received for later: `receive(b"")` goes on with it
 
     def receive(self, data: bytes) -> bytes:
         """Bytes for the layer above. Raises: LayerError."""
@@ -156,7 +158,8 @@ class PlainConnection(StreamConnection):
 
 @final
 class Handshakes:
-    """Connections whose handshakes are under way: how many there may be, and a few milliseconds of work per loop pass."""
+    """Connections whose handshakes are under way, and how many there may be. They, and those that left some of what came for
+    later, get a few milliseconds of work per loop pass."""
 
     __slots__ = ("_count_max", "_is_scheduled", "_loop", "_ready", "_timeout_s", "count", "on_failed")
 
@@ -184,21 +187,20 @@ class Handshakes:
         return self._loop.call_later(self._timeout_s, connection.on_handshake_timeout)
 
     def put(self, connection: "LayeredConnection") -> None:
-        """`connection` holds bytes to work through."""
+        """`connection` has bytes to work through."""
         self._ready.append(connection)
         if not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._run)
 
     def _run(self) -> None:
-        self._is_scheduled = False
         stop_ns = time.monotonic_ns() + HANDSHAKE_SLICE_NS
         while self._ready:
-            self._ready.popleft().step_handshake()
+            self._ready.popleft().step()
             if time.monotonic_ns() >= stop_ns:
                 break
-        if self._ready:
-            self._is_scheduled = True
+        self._is_scheduled = len(self._ready) > 0
+        if self._is_scheduled:
             self._loop.call_soon(self._run)
 
 
@@ -206,7 +208,19 @@ class Handshakes:
 class LayeredConnection(StreamConnection):
     """MQTT inside one or more layers, the outermost first. The node hears of it when all layers are open."""
 
-    __slots__ = ("_failure", "_handshake_size", "_handshakes", "_held", "_layers", "_listener", "_name", "_timer")
+    __slots__ = (
+        "_failure",
+        "_handshake_size",
+        "_handshakes",
+        "_held",
+        "_is_behind",
+        "_is_blocked",
+        "_is_paused",
+        "_layers",
+        "_listener",
+        "_name",
+        "_timer",
+    )
 
     def __init__(
         self, reactor: Reactor, handshakes: Handshakes, listener: str, name: str, layers: tuple[Layer, ...]
@@ -220,6 +234,9 @@ class LayeredConnection(StreamConnection):
         self._handshake_size = 0
         self._timer: asyncio.TimerHandle | None = None
         self._failure = ""
+        self._is_behind = False  # a layer has more: nothing is read until that is worked through
+        self._is_blocked = False  # the transport holds enough that the peer has not taken
+        self._is_paused = False  # by the node
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._set_transport(transport)
@@ -234,17 +251,7 @@ class LayeredConnection(StreamConnection):
         if self.conn_id == 0:
             self._hold(data)
             return
-        try:
-            data = self._receive(data)
-        except LayerError as error:
-            self._failure = str(error)
-            self._end()
-            return
-        if data:
-            self._reactor.on_received(self.conn_id, data)
-        self._send_replies()
-        if self._is_ended():
-            self._end()
+        self._pass_on(data)
 
     def write(self, data: bytes) -> None:
         if self._is_closing:
@@ -264,22 +271,38 @@ class LayeredConnection(StreamConnection):
         super().close(with_farewell=True)  # the layers' own farewell is one
 
     def pause_writing(self) -> None:
+        self._is_blocked = True
         if self.conn_id:
             super().pause_writing()
 
     def resume_writing(self) -> None:
+        self._is_blocked = False
         if self.conn_id:
             super().resume_writing()
+        if not self._is_closing:
+            self._send_replies()
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        if not self._is_behind:
+            super().resume_reading()
 
     def on_handshake_timeout(self) -> None:
         self._timer = None
         self._handshakes.count -= 1
         self._refuse("the handshake took longer than listeners.connect_timeout_ms")
 
-    def step_handshake(self) -> None:
-        """Work through what is held. Called by the queue of handshakes."""
+    def step(self) -> None:
+        """Work through what is held, or go on with what was left. Called by the queue of handshakes."""
         data, self._held = self._held, b""
         if self._is_closing:
+            return
+        if self.conn_id:
+            self._pass_on(b"")
             return
         try:
             data = self._receive(data)
@@ -314,8 +337,34 @@ class LayeredConnection(StreamConnection):
         if data:
             self._reactor.on_received(self.conn_id, data)
         self._transport.resume_reading()
+        self._look_ahead()
+
+    def _pass_on(self, data: bytes) -> None:
+        """Through the layers to the node."""
+        try:
+            data = self._receive(data)
+        except LayerError as error:
+            self._failure = str(error)
+            self._end()
+            return
+        if data:
+            self._reactor.on_received(self.conn_id, data)
+        if not self._is_blocked:  # a peer that pings and reads nothing is not kept answers without end
+            self._send_replies()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """End with the peer, or read on when the layers are done with what came."""
         if self._is_ended():
             self._end()
+        elif any(layer.has_more for layer in self._layers):
+            self._is_behind = True
+            self._transport.pause_reading()
+            self._handshakes.put(self)
+        elif self._is_behind:
+            self._is_behind = False
+            if not self._is_paused:
+                self._transport.resume_reading()
 
     def _receive(self, data: bytes) -> bytes:
         for layer in self._layers:

@@ -95,7 +95,17 @@ class TlsContexts:
 class TlsLayer:
     """The server's side of one TLS connection."""
 
-    __slots__ = ("_contexts", "_hello", "_incoming", "_object", "_outgoing", "_server_name", "is_ended", "is_open")
+    __slots__ = (
+        "_contexts",
+        "_hello",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_server_name",
+        "has_more",
+        "is_ended",
+        "is_open",
+    )
 
     def __init__(self, contexts: TlsContexts) -> None:
         self._contexts = contexts
@@ -104,6 +114,7 @@ class TlsLayer:
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
         self._server_name = ""
+        self.has_more = False
         self.is_open = False
         self.is_ended = False
 

@@ -28,18 +28,21 @@ PATHS: Final = ("/mqtt", "/")
 SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1")  # [MQTT-6.0.0-3]; the second is what v3.1 clients offer
 CLOSE_NORMAL: Final = 1000  # RFC 6455 §7.4.1
 CLOSE_UNSUPPORTED_DATA: Final = 1003
+STEP_FRAMES_MAX: Final = 256  # about 2 ms; a buffer full of empty frames would take a hundred times as long
 
 
 @final
 class WebSocketLayer:
     """The server's side of one WebSocket connection."""
 
-    __slots__ = ("_frames", "_handshake", "_replies", "is_ended", "is_open")
+    __slots__ = ("_frames", "_handshake", "_pong", "_replies", "has_more", "is_ended", "is_open")
 
     def __init__(self) -> None:
         self._handshake: H11Handshake | None = H11Handshake(ConnectionType.SERVER)  # dropped when it is done
         self._frames: Connection | None = None
         self._replies = b""
+        self._pong = b""  # answers the last ping, and with it all before. RFC 6455 §5.5.3
+        self.has_more = False
         self.is_open = False
         self.is_ended = False
 
@@ -53,7 +56,8 @@ class WebSocketLayer:
         return self._read(self._frames)
 
     def take_replies(self) -> bytes:
-        replies, self._replies = self._replies, b""
+        replies = self._replies + self._pong
+        self._replies = self._pong = b""
         return replies
 
     def send(self, data: bytes) -> bytes:
@@ -117,20 +121,28 @@ class WebSocketLayer:
 
     def _read(self, frames: Connection) -> bytes:
         pieces: list[bytes] = []
-        for event in frames.events():
+        self.has_more = False
+        for number, event in enumerate(frames.events(), 1):
             if isinstance(event, BytesMessage):
                 pieces.append(bytes(event.data))
             elif isinstance(event, Ping):
-                self._replies += frames.send(event.response())
+                self._pong = frames.send(event.response())
             elif isinstance(event, TextMessage):  # [MQTT-6.0.0-1]
-                self._replies += frames.send(CloseConnection(CLOSE_UNSUPPORTED_DATA, "MQTT is binary [MQTT-6.0.0-1]"))
-                self.is_ended = True
+                self._end(frames.send(CloseConnection(CLOSE_UNSUPPORTED_DATA, "MQTT is binary [MQTT-6.0.0-1]")))
                 break
             elif isinstance(event, CloseConnection):
                 if frames.state is ConnectionState.REMOTE_CLOSING:
-                    self._replies += frames.send(event.response())
+                    self._end(frames.send(event.response()))
                 elif frames.state is ConnectionState.OPEN:
-                    self._replies += frames.send(CloseConnection(event.code))  # wsproto could not parse the frames
+                    self._end(frames.send(CloseConnection(event.code)))  # wsproto could not parse the frames
                 self.is_ended = True
                 break
+            if number == STEP_FRAMES_MAX:
+                self.has_more = True
+                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _end(self, farewell: bytes) -> None:
+        self._replies += self._pong + farewell
+        self._pong = b""
+        self.is_ended = True

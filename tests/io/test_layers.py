@@ -1,6 +1,7 @@
 """Goal: the TLS and WebSocket layers let in who they must and answer everybody else. Method: a real client's bytes passed
 through the layers in memory, whole and byte by byte."""
 
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ from quantum.io.tls import (
     TlsLayer,
     read_server_name,
 )
-from quantum.io.websocket import WebSocketLayer
+from quantum.io.websocket import STEP_FRAMES_MAX, WebSocketLayer
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,27 @@ def test_frames_in_one_piece_with_the_upgrade_are_not_lost() -> None:
     frame = b"\x82\x83\x00\x00\x00\x00one"
     assert b"one" == layer.receive(client.upgrade + frame)
     assert b"one" == layer.receive(frame)
+
+
+def test_flood_of_frames_is_worked_through_in_steps() -> None:
+    client, layer = opened()
+    count = 3 * STEP_FRAMES_MAX + 1
+    frames = b"".join(client.socket.send(BytesMessage(b"%06d" % number)) for number in range(count))
+    pieces = [layer.receive(frames)]
+    while layer.has_more:
+        pieces.append(layer.receive(b""))
+    assert [STEP_FRAMES_MAX * 6] * 3 + [6] == [len(piece) for piece in pieces]
+    assert [b"%06d" % number for number in range(count)] == re.findall(b"......", b"".join(pieces))
+
+
+def test_only_the_last_ping_is_answered_when_there_were_more() -> None:
+    """RFC 6455 §5.5.3"""
+    client, layer = opened()
+    layer.receive(b"".join(client.socket.send(Ping(b"%d" % number)) for number in range(100)))
+    (pong,) = client.read(layer)
+    assert isinstance(pong, Pong)
+    assert b"99" == bytes(pong.payload)
+    assert b"" == layer.take_replies()
 
 
 def test_text_frame_is_closed_with_1003_after_what_came_before_it() -> None:

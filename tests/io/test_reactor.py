@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import BytesMessage, CloseConnection, Request
+from wsproto.events import BytesMessage, CloseConnection, Ping, Request
 
 from quantum.core.node.inputs import AdminRequest, Inputs
 from quantum.core.node.outputs import AdminReply, Outputs
@@ -149,14 +149,19 @@ def test_bytes_are_echoed_and_a_farewell_is_read_before_the_end(play: Callable[[
     play(story)
 
 
+async def upgraded(world: World, scheme: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, WSConnection]:
+    reader, writer = await world.connect(scheme)
+    client = WSConnection(ConnectionType.CLIENT)
+    writer.write(client.send(Request(host="localhost", target="/mqtt", subprotocols=["mqtt"])))
+    client.receive_data(await reader.readuntil(b"\r\n\r\n"))
+    list(client.events())
+    return reader, writer, client
+
+
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_websocket_client_is_echoed(play: Callable[[Story], None], scheme: str) -> None:
     async def story(world: World) -> None:
-        reader, writer = await world.connect(scheme)
-        client = WSConnection(ConnectionType.CLIENT)
-        writer.write(client.send(Request(host="localhost", target="/mqtt", subprotocols=["mqtt"])))
-        client.receive_data(await reader.readuntil(b"\r\n\r\n"))
-        list(client.events())
+        reader, writer, client = await upgraded(world, scheme)
         writer.write(client.send(BytesMessage(b"hello")))
         client.receive_data(await reader.readexactly(7))
         (message,) = client.events()
@@ -173,17 +178,70 @@ def test_what_is_sent_after_the_farewell_of_the_peer_goes_nowhere(play: Callable
     """The client says goodbye and keeps its socket open; the node knows nothing yet and goes on sending."""
 
     async def story(world: World) -> None:
-        reader, writer = await world.connect(scheme)
-        client = WSConnection(ConnectionType.CLIENT)
-        writer.write(client.send(Request(host="localhost", target="/mqtt", subprotocols=["mqtt"])))
-        client.receive_data(await reader.readuntil(b"\r\n\r\n"))
-        list(client.events())
+        _, writer, client = await upgraded(world, scheme)
         writer.write(client.send(BytesMessage(b"hello")) + client.send(CloseConnection(1000)))
         await world.wait_for(lambda inputs: bool(inputs.received))
         other_reader, other = await world.connect("tcp")
         other.write(b"still here")
         assert b"still here" == await other_reader.readexactly(10)
         other.transport.abort()
+        writer.transport.abort()
+
+    play(story)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_flood_of_frames_leaves_turns_to_others(play: Callable[[Story], None], scheme: str) -> None:
+    async def story(world: World) -> None:
+        _, writer, client = await upgraded(world, scheme)
+        frame = client.send(BytesMessage(b"x"))
+        writer.write(bytes(frame) * 40_000)
+        before = len(world.node.turns)
+        await world.wait_for(lambda _: 40_000 == received_bytes(world))
+        assert 10 < len(world.node.turns) - before
+        writer.transport.abort()
+
+    play(story)
+
+
+def received_bytes(world: World) -> int:
+    return sum(len(data) for inputs in world.node.turns for _, data in inputs.received)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_node_that_reads_no_more_is_not_given_what_a_flood_left(play: Callable[[Story], None], scheme: str) -> None:
+    """What came is worked through; the transport is read again when the node says so, and not before."""
+
+    async def story(world: World) -> None:
+        _, writer, client = await upgraded(world, scheme)
+        writer.write(bytes(client.send(BytesMessage(b"pause"))) + bytes(client.send(BytesMessage(b"x"))) * 600)
+        await world.wait_for(lambda _: 605 == received_bytes(world))
+        writer.write(bytes(client.send(BytesMessage(b"later"))))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert 605 == received_bytes(world)
+        (connection,) = world.reactor.connections.values()
+        connection.resume_reading()
+        await world.wait_for(lambda _: 610 == received_bytes(world))
+        writer.transport.abort()
+
+    play(story)
+
+
+def test_peer_that_pings_and_reads_nothing_is_kept_few_answers(play: Callable[[Story], None]) -> None:
+    async def story(world: World) -> None:
+        _, writer, client = await upgraded(world, "ws")
+        writer.write(client.send(BytesMessage(b"flood")))
+        await world.wait_for(lambda inputs: bool(inputs.blocked))
+        (connection,) = world.reactor.connections.values()
+        transport = connection._transport  # type: ignore[attr-defined]
+        kept = transport.get_write_buffer_size()
+        for _ in range(100):
+            writer.write(bytes(client.send(Ping(bytes(125)))) * 100)
+            await asyncio.sleep(0)
+        writer.write(client.send(BytesMessage(b"end")))
+        await world.wait_for(lambda inputs: any(b"end" in data for _, data in inputs.received))
+        assert transport.get_write_buffer_size() <= kept + 100
         writer.transport.abort()
 
     play(story)
