@@ -117,6 +117,10 @@ class _Exchange(asyncio.Protocol):
                 self._request = event
                 self._body = []
                 self._body_bytes = 0
+                if self._http.they_are_waiting_for_100_continue:  # RFC 9110 §10.1.1
+                    self._transport.write(
+                        self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
+                    )
             elif isinstance(event, h11.Data):
                 self._body_bytes += len(event.data)
                 if self._body_bytes > BODY_BYTES_MAX:
@@ -125,6 +129,7 @@ class _Exchange(asyncio.Protocol):
                 self._body.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 self._ask()
+                return  # `_reply` goes on with the next request, when others had their turn
             else:
                 return
 
@@ -134,6 +139,11 @@ class _Exchange(asyncio.Protocol):
             target = urlsplit(self._request.target.decode("ascii", "replace"))
         except ValueError:  # an authority in brackets that is no address
             self._reply(400, _JSON, _encode({"error": "a request target that cannot be read"}))
+            return
+        if any(name == b"origin" for name, _ in self._request.headers):
+            # A browser sends it for the page of somebody else, to an address that only this machine should reach; it sends
+            # it with every POST (Fetch §3.1), and a POST changes who takes part in the cluster.
+            self._reply(403, _JSON, _encode({"error": "a request with Origin: web pages may ask nothing here"}))
             return
         path = unquote(target.path)
         method = self._request.method.decode("ascii")

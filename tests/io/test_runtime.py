@@ -174,6 +174,31 @@ def test_operators_are_answered(node: BrokerProcess) -> None:
         assert b"HTTP/1.1 400" in raw.recv(200)
 
 
+def test_web_page_of_somebody_else_changes_nothing(node: BrokerProcess) -> None:
+    """A browser sends it without asking first, because the request is a simple one."""
+    url = f"http://127.0.0.1:{node.ports['http']}/cluster/membership?voters=1&learners=2"
+    request = urllib.request.Request(url, method="POST", headers={"Origin": "http://elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=DEADLINE_S)
+    assert 403 == caught.value.code
+    assert [] == json.loads(ask(node, "/cluster")[1])["groups"][0]["learners"]
+
+
+def test_requests_in_one_piece_are_answered_in_turn_and_a_body_is_asked_for(node: BrokerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", node.ports["http"]), DEADLINE_S) as raw:
+        raw.sendall(b"GET /v1/version HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+        raw.sendall(b"POST /livez HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+        with raw.makefile("rb") as stream:
+            statuses = []
+            while len(statuses) < 4:
+                line = stream.readline()
+                if line.startswith(b"HTTP/1.1 "):
+                    statuses.append(int(line.split()[1]))
+            assert [200, 200, 200, 100] == statuses
+            raw.sendall(b"x")
+            assert b"HTTP/1.1 405" in stream.read()
+
+
 def test_reader_that_stops_costs_the_node_little_and_others_nothing(node: BrokerProcess) -> None:
     sleeper = connect(node, "sleeper")
     sleeper.sendall(encode_packet(V311, Subscribe(1, [Subscription("flood", 0)])))
