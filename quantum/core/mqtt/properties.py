@@ -9,6 +9,7 @@ from quantum.core.mqtt.wire import (
     decode_string,
     decode_u16,
     decode_u32,
+    decode_utf8,
     decode_varint,
     encode_binary,
     encode_string,
@@ -110,7 +111,7 @@ _HOP: Final[dict[int, bool]] = {
 }
 
 
-def _decode_value(data: bytes, pos: int, kind: int) -> tuple[int | str | bytes | tuple[str, str], int]:
+def _decode_value(data: bytes, pos: int, kind: int) -> tuple[int | str | bytes, int]:
     if kind == _U32:
         return decode_u32(data, pos)
     if kind == _U16:
@@ -121,16 +122,12 @@ def _decode_value(data: bytes, pos: int, kind: int) -> tuple[int | str | bytes |
         return decode_binary(data, pos)
     if kind == _VARINT:
         return decode_varint(data, pos)
-    if kind == _PAIR:
-        name, pos = decode_string(data, pos)
-        value, pos = decode_string(data, pos)
-        return (name, value), pos
     if pos >= len(data):
         raise MalformedPacket(f"property cut off at byte {len(data)}", "§2.2.2.2")
     return data[pos], pos + 1
 
 
-def _check(identifier: int, kind: int, value: int | str | bytes | tuple[str, str]) -> None:
+def _check(identifier: int, kind: int, value: int | str | bytes) -> None:
     if kind == _FLAG and value not in (0, 1):
         name = _TABLE[identifier][0]
         raise ProtocolError(f"{name} {value!r}, allowed 0 and 1", "§2.2.2.2")
@@ -157,6 +154,35 @@ def _identify(data: bytes, pos: int, packet_type: int) -> tuple[int, int, int]:
     return identifier, row[1], pos
 
 
+def _user_property_end(block: bytes, at: int) -> tuple[int, int]:
+    """(where the name of the User Property at `at` ends, where its value does), both checked. Raises: MalformedPacket.
+
+    One packet may hold two hundred thousand of them, and there is one thread: what every other property goes through is left
+    out, and nothing is built.
+    """
+    size = len(block)
+    begin = at + 3
+    middle = size
+    if begin <= size:
+        middle = begin + (block[at + 1] << 8 | block[at + 2])
+    value = middle + 2
+    end = value
+    if value <= size:
+        end += block[middle] << 8 | block[middle + 1]
+    if end > size:
+        _, middle = decode_string(block, at + 1)  # one of the two raises, and says what is cut off
+        _, end = decode_string(block, middle)
+    if middle > begin:
+        name = block[begin:middle]
+        if 0 in name or not name.isascii():
+            decode_utf8(name)
+    if end > value:
+        text = block[value:end]
+        if 0 in text or not text.isascii():
+            decode_utf8(text)
+    return middle, end
+
+
 def _block_end(data: bytes, pos: int) -> tuple[int, int]:
     """(where the properties begin, where they end) by the length in front of them."""
     length, begin = decode_varint(data, pos)
@@ -174,23 +200,26 @@ def decode_properties(data: bytes, pos: int, packet_type: int) -> tuple[Properti
         return properties, end
     block = data[begin:end]
     at = 0
+    pairs: list[tuple[str, str]] = []
+    may_hold_pairs = may_stand_in(USER_PROPERTY, packet_type)
     while at < len(block):
+        if block[at] == USER_PROPERTY and may_hold_pairs:
+            middle, stop = _user_property_end(block, at)
+            pairs.append((block[at + 3 : middle].decode(), block[middle + 2 : stop].decode()))
+            at = stop
+            continue
         identifier, kind, at = _identify(block, at, packet_type)
         value, at = _decode_value(block, at, kind)
         _check(identifier, kind, value)
-        if identifier == USER_PROPERTY:
-            assert isinstance(value, tuple)
-            pairs = properties.setdefault(identifier, [])
-            assert isinstance(pairs, list)
-            pairs.append(value)  # type: ignore[arg-type]
-        elif identifier in properties:
+        if identifier in properties:
             raise ProtocolError(f"{_TABLE[identifier][0]} twice", "§2.2.2.2")
-        elif identifier == SUBSCRIPTION_IDENTIFIER:
+        if identifier == SUBSCRIPTION_IDENTIFIER:
             assert isinstance(value, int)
             properties[identifier] = [value]
         else:
-            assert not isinstance(value, tuple)
             properties[identifier] = value
+    if pairs:
+        properties[USER_PROPERTY] = pairs
     return properties, end
 
 
@@ -209,17 +238,22 @@ def split_forwarded(data: bytes, pos: int, packet_type: int) -> tuple[bytes, dic
     at = 0
     while at < len(block):
         start = at
+        while at < len(block) and block[at] == USER_PROPERTY:
+            at = _user_property_end(block, at)[1]
+        if at > start:
+            kept.append(block[start:at])
+            continue
+        if block[at] == SUBSCRIPTION_IDENTIFIER and packet_type == _PUBLISH:
+            number, at = decode_varint(block, at + 1)
+            _check(SUBSCRIPTION_IDENTIFIER, _VARINT, number)
+            ids.append(number)
+            continue
         identifier, kind, at = _identify(block, at, packet_type)
         value, at = _decode_value(block, at, kind)
         _check(identifier, kind, value)
-        if identifier == SUBSCRIPTION_IDENTIFIER:
-            assert isinstance(value, int)
-            ids.append(value)
-            continue
-        if identifier != USER_PROPERTY:
-            if identifier in seen:
-                raise ProtocolError(f"{_TABLE[identifier][0]} twice", "§2.2.2.2")
-            seen[identifier] = True
+        if identifier in seen:
+            raise ProtocolError(f"{_TABLE[identifier][0]} twice", "§2.2.2.2")
+        seen[identifier] = True
         if identifier in _HOP:
             assert isinstance(value, int)
             hop[identifier] = value

@@ -1,10 +1,13 @@
 """Goal: the tables of properties and reason codes are the standard's, and the integers and strings keep their bounds.
 Method: the standard's tables written a second time, in another shape, and the edges of every type."""
 
+import sys
+from types import FrameType
+
 import pytest
 
 from quantum.core.mqtt.encode import encode_packet, publish_parts
-from quantum.core.mqtt.errors import MqttError
+from quantum.core.mqtt.errors import MalformedPacket, MqttError
 from quantum.core.mqtt.packets import V5, V31, V311, Connack, Publish, Suback
 from quantum.core.mqtt.properties import (
     decode_forwarded,
@@ -159,3 +162,46 @@ def test_old_versions_get_only_what_they_know() -> None:
     assert bytes.fromhex("90050001000280") == encode_packet(V311, Suback(1, [0, 2, 0x97]))
     assert bytes.fromhex("20020000") == encode_packet(V31, Connack(True, 0))
     assert bytes.fromhex("20020100") == encode_packet(V311, Connack(True, 0))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "26",
+        "2600",
+        "260000",
+        "26000000",
+        "26000161",
+        "2600016100",
+        "260001610001",
+        "26000261",
+        "26000161000100",
+        "26000100000161",
+        "260001ff0000",
+        "2600000001ff",
+        "260003eda0800000",
+    ],
+)
+def test_user_property_that_is_cut_off_or_no_text_is_malformed(data: str) -> None:
+    block = bytes.fromhex("2600016b000176" + data)
+    for decode in (decode_properties, split_forwarded):
+        with pytest.raises(MalformedPacket):
+            decode(encode_varint(len(block)) + block, 0, 3)
+
+
+@pytest.mark.parametrize("unit", ["2600000000", "2600016b000176", "0b01"])
+def test_property_that_may_come_often_costs_a_call_or_two_each(unit: str) -> None:
+    """A packet of a MiB holds two hundred thousand User Properties; it must not hold up the one thread for a second."""
+    count = 1_000
+    block = bytes.fromhex(unit) * count
+    calls = [0]
+
+    def on_event(frame: FrameType, event: str, _: object) -> None:
+        calls[0] += event == "call"
+
+    sys.setprofile(on_event)
+    try:
+        split_forwarded(encode_varint(len(block)) + block, 0, 3)
+    finally:
+        sys.setprofile(None)
+    assert calls[0] <= 2 * count + 20
