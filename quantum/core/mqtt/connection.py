@@ -50,6 +50,8 @@ from quantum.core.mqtt.properties import (
 from quantum.core.mqtt.topics import check_topic_name
 
 TOPICS_CACHED_MAX: Final = 64  # topic names a connection keeps as checked strings
+TOPIC_CACHED_BYTES_MAX: Final = 256  # longer ones are read anew each time: ten thousand clients have such a cache each
+ALIASES_OUT_MAX: Final = 256  # set towards one client, however many it would take: each keeps its Topic Name
 RECEIVE_MAXIMUM_DEFAULT: Final = 65535  # 3.1.2.11.3
 # One call reads this much of SUBSCRIBE and UNSUBSCRIBE packets: some hundred filters, which take less than a millisecond.
 FILTER_BYTES_AT_ONCE: Final = 4096  # of packets that are read whole
@@ -336,9 +338,12 @@ class ServerConnection:
         return packet
 
     def _remember_topic(self, topic_name: str) -> None:
+        topic = topic_name.encode()
+        if len(topic) > TOPIC_CACHED_BYTES_MAX:
+            return
         if len(self._topics) >= TOPICS_CACHED_MAX:
             self._topics.clear()
-        self._topics[topic_name.encode()] = topic_name
+        self._topics[topic] = topic_name
 
     def _on_connect(self, packet: Connect) -> None:
         self.version = packet.protocol_version
@@ -358,7 +363,7 @@ class ServerConnection:
     def _on_properties(self, properties: Properties) -> None:
         self.peer_receive_maximum = _int_of(properties, RECEIVE_MAXIMUM, RECEIVE_MAXIMUM_DEFAULT)
         self.peer_packet_bytes_max = _int_of(properties, MAXIMUM_PACKET_SIZE, PACKET_BYTES_LIMIT)
-        self.peer_alias_max = _int_of(properties, TOPIC_ALIAS_MAXIMUM, 0)
+        self.peer_alias_max = min(_int_of(properties, TOPIC_ALIAS_MAXIMUM, 0), ALIASES_OUT_MAX)
         self.wants_problem_information = _int_of(properties, REQUEST_PROBLEM_INFORMATION, 1) == 1
         self.wants_response_information = _int_of(properties, REQUEST_RESPONSE_INFORMATION, 0) == 1
 
