@@ -42,15 +42,15 @@ def looks_like_address(word: str) -> bool:
 
 def parse_address(text: str) -> Address:
     """Raises: click.UsageError."""
-    parts = urlsplit(text if "://" in text else f"tcp://{text}")
+    try:
+        parts = urlsplit(text if "://" in text else f"tcp://{text}")
+        port = parts.port
+    except ValueError as error:
+        raise click.UsageError(f"--url {text}: {error}") from error
     scheme = ALIASES.get(parts.scheme, parts.scheme)
     if scheme not in PORTS:
         allowed = ", ".join(f"{name}://" for name in PORTS)
         raise click.UsageError(f"--url {text}: scheme {parts.scheme}, allowed {allowed}")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise click.UsageError(f"--url {text}: {error}") from error
     if not parts.hostname:
         raise click.UsageError(f"--url {text}: no host, write {scheme}://HOST:PORT")
     return Address(scheme, parts.hostname, PORTS[scheme] if port is None else port, parts.path or "/mqtt")

@@ -14,6 +14,11 @@ from quantum.io.certs import DEFAULT_HOSTS, make_certificates, make_client
 @click.option("--client", "clients", multiple=True, help="The name of a further client; repeatable.")
 def certs(directory: Path, host: tuple[str, ...], clients: tuple[str, ...]) -> None:
     """Make a CA, a server's and a client's certificate in DIRECTORY; files that are there are kept."""
+    for name in clients:
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise click.UsageError(f"--client {name}: allowed are letters, digits, dot, dash and underscore")
+        if name in ("ca", "server"):
+            raise click.UsageError(f"--client {name}: {name}.crt is not a client's; choose another name")
     try:
         made = make_certificates(directory, host or DEFAULT_HOSTS)
         rows: list[list[str | int | float]] = [
@@ -24,8 +29,6 @@ def certs(directory: Path, host: tuple[str, ...], clients: tuple[str, ...]) -> N
             ["a client's key", str(made.client_key)],
         ]
         for name in clients:
-            if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-                raise click.UsageError(f"--client {name}: allowed are letters, digits, dot, dash and underscore")
             cert, key = make_client(directory, name)
             rows += [[f"the certificate of {name}", str(cert)], [f"the key of {name}", str(key)]]
     except (OSError, ValueError) as error:

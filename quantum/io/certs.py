@@ -66,11 +66,16 @@ def make_certificates(
 
 
 def make_client(directory: Path, name: str) -> tuple[Path, Path]:
-    """A further client certificate of the directory's CA: (certificate, key). Raises: OSError, ValueError."""
+    """A further client certificate of the directory's CA: (certificate, key); existing files are kept.
+
+    Raises: OSError, ValueError.
+    """
+    cert_path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
+    if cert_path.exists() and key_path.exists():
+        return cert_path, key_path
     ca = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
     ca_key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
-    cert_path, key_path = directory / f"{name}.crt", directory / f"{name}.key"
     _make_leaf(ca, ca_key, name, (), cert_path, key_path, is_server=False)
     return cert_path, key_path
 

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -32,10 +33,26 @@ def test_addresses(text: str, expected: Address) -> None:
     assert expected == parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["http://h", "tcp://", "tcp://h:99999", "tcp://h:x"])
+@pytest.mark.parametrize("text", ["http://h", "tcp://", "tcp://h:99999", "tcp://h:x", "tcp://[::1"])
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(click.UsageError):
         parse_address(text)
+
+
+@pytest.mark.parametrize("name", ["ca", "server", "../x", ""])
+def test_no_client_may_be_named_as_what_is_no_client(tmp_path: Path, name: str) -> None:
+    refused = CliRunner().invoke(main, ["certs", str(tmp_path / "certs"), "--client", name])
+    assert 2 == refused.exit_code
+    assert not (tmp_path / "certs").exists()
+
+
+def test_certificates_that_are_there_are_kept(tmp_path: Path) -> None:
+    command = ["certs", str(tmp_path), "--client", "sensor-1"]
+    assert 0 == CliRunner().invoke(main, command).exit_code
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {"ca.crt", "ca.key", "sensor-1.crt", "sensor-1.key"} <= made.keys()
+    assert 0 == CliRunner().invoke(main, command).exit_code
+    assert made == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_tls_option_turns_the_scheme() -> None:
