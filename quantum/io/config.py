@@ -204,8 +204,10 @@ def _parsed(name: str, word: str) -> object:
     if isinstance(key.default, bool):
         return {"true": True, "false": False, "1": True, "0": False}.get(word.lower(), word)
     if isinstance(key.default, int):
-        digits = word.replace("_", "")
-        return int(digits) if digits.lstrip("-").isdigit() else word
+        try:
+            return int(word.replace("_", ""))
+        except ValueError:
+            return word
     if isinstance(key.default, list):
         return [part.strip() for part in word.split(",") if part.strip()]
     return word

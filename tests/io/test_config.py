@@ -52,6 +52,8 @@ def test_wrong_file_is_told_in_one_line(tmp_path: Path, text: str, parts: list[s
         ({"QUANTUM_NONSENSE": "7"}, [], "unknown key nonsense"),
         ({}, ["mqtt.qos_max"], "write KEY=VALUE"),
         ({}, ["mqtt.qos_max=many"], "--set: mqtt.qos_max is 'many'"),
+        ({}, ["mqtt.qos_max=--1"], "--set: mqtt.qos_max is '--1'"),
+        ({}, ["mqtt.qos_max=²"], "--set: mqtt.qos_max is '²'"),
         ({"QUANTUM_CONFIG": "/does/not/exist.toml"}, [], "/does/not/exist.toml: cannot be read"),
     ],
 )
