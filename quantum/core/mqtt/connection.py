@@ -315,6 +315,8 @@ class ServerConnection:
         if not self.version:
             # A CONNECT of 5.0 that cannot be read any further is still answered in 5.0. [MQTT-3.1.4-1]
             self.is_v5 = body.startswith(_CONNECT_V5)
+        elif first >> 4 == CONNECT:
+            raise ProtocolError("second CONNECT on one connection", "MQTT-3.1.0-2")  # Whatever stands in it.
         try:
             packet = decode_packet(self.version, first, body)
         except MqttError:
@@ -328,8 +330,6 @@ class ServerConnection:
                 check_topic_name(packet.topic_name)
                 self._remember_topic(packet.topic_name)
         elif isinstance(packet, Connect):
-            if self.version:
-                raise ProtocolError("second CONNECT on one connection", "MQTT-3.1.0-2")
             self._on_connect(packet)
         elif isinstance(packet, Auth) and not self.is_v5:
             raise ProtocolError("AUTH, allowed in 5.0 only", "MQTT-2.1.2")

@@ -9,6 +9,7 @@ from typing import Final, final
 MALFORMED: Final = 0x81
 PROTOCOL: Final = 0x82
 UNSUPPORTED_VERSION: Final = 0x84
+NAME_SHOWN_MAX: Final = 32  # characters of what a client calls its protocol, so that a text fits a Reason String
 
 
 class MqttError(Exception):
@@ -44,7 +45,7 @@ class UnsupportedProtocol(ProtocolError):
 
     def __init__(self, protocol_name: str, level: int) -> None:
         super().__init__(
-            f"protocol {protocol_name!r} level {level}, allowed 'MQIsdp' 3, 'MQTT' 4, 'MQTT' 5",
+            f"protocol {protocol_name[:NAME_SHOWN_MAX]!r} level {level}, allowed 'MQIsdp' 3, 'MQTT' 4, 'MQTT' 5",
             "MQTT-3.1.2-2",
             UNSUPPORTED_VERSION,
         )

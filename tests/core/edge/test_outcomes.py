@@ -1,21 +1,19 @@
-"""Goal: what operators are told of a client is bounded, whatever the client sent. Method: strangers at a node's door."""
+"""Goal: what operators are told of a client is bounded, whatever the client sent. Method: clients at a node's door."""
 
 from quantum.core.flow import CLIENT_ID_SHOWN_MAX, DETAIL_SHOWN_MAX, RECENT_MAX
-from quantum.core.mqtt.wire import encode_string
+from quantum.core.mqtt.packets import Publish
 from tests.core.node.door import Door
 
 
-def test_protocol_name_of_64_kib_is_told_in_a_line_of_the_log_and_of_why() -> None:
-    body = encode_string("\x01" * 65_000) + b"\x04\x02\x00\x00\x00\x00"
-    size = len(body)
-    connect = b"\x10" + bytes((size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14)) + body
+def test_topic_of_64_kib_is_told_in_a_line_of_the_log_and_of_why() -> None:
     door = Door()
+    conn_id = door.connect("c")
     for _ in range(RECENT_MAX):
-        door.send(door.open(), connect)
+        door.send_packet(conn_id, Publish("$SYS/" + "x" * 65_000, b""))
     recent = door.ask("/why").body["recent"]
     assert RECENT_MAX == len(recent)
     assert {DETAIL_SHOWN_MAX} == {len(outcome["detail"]) for outcome in recent}
-    told = [event.fields["detail"] for event in door.events if event.name == "unsupported_protocol_version"]
+    told = [event.fields["detail"] for event in door.events if event.name == "topic_name_invalid"]
     assert RECENT_MAX == len(told)
     assert {DETAIL_SHOWN_MAX} == {len(detail) for detail in told if isinstance(detail, str)}
 

@@ -4,6 +4,7 @@ import pytest
 
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.identity import CONTINUE, FAILURE, SUCCESS
+from quantum.core.mqtt.errors import UnsupportedProtocol
 from quantum.core.mqtt.packets import (
     V5,
     V311,
@@ -19,6 +20,7 @@ from quantum.core.mqtt.packets import (
     Subscribe,
     Subscription,
 )
+from quantum.core.mqtt.wire import encode_string, encode_varint
 from tests.core.node.door import Door
 
 
@@ -189,3 +191,18 @@ def test_message_expiry_counts_down_in_an_ephemeral_queue() -> None:
     got = [(packet.payload, packet.message_expiry_s) for packet in door.take(slow) if isinstance(packet, Publish)]
     assert [(b"3", 9)] == got
     assert 1 == door.node.edge.fanout.ledger.expired
+
+
+@pytest.mark.parametrize("name", ["MQTT", "MQTX", "x" * 65_535, "\x01" * 65_535])
+def test_second_connect_is_a_protocol_error_whatever_it_says(name: str) -> None:
+    """[MQTT-3.1.0-2]"""
+    door = Door()
+    conn_id = door.connect("c")
+    door.take(conn_id)
+    body = encode_string(name) + b"\x05\x02\x00\x00\x00\x00\x00"
+    door.send(conn_id, b"\x10" + encode_varint(len(body)) + body)
+    assert [0x82] == code_of(door, conn_id)
+
+
+def test_name_of_a_protocol_is_told_in_part() -> None:
+    assert len(str(UnsupportedProtocol("\U000e0001" * 65_535, 9))) < 500
