@@ -502,6 +502,8 @@ class Edge:
             return
         if not connection.keep_alive_ms:
             return
+        if connection.paused_by:
+            connection.last_ms = self._now_ms  # Nothing can be heard of whoever is not read.
         due_ms = connection.last_ms + connection.keep_alive_ms
         if due_ms > self._now_ms:
             self._deadlines.set(due_ms, connection.conn_id)

@@ -1,8 +1,9 @@
 """Goal: a connection is looked at when it may be silent for too long, and costs nothing once it is gone. Method: the deadlines
 alone, and connections that come and go at a node's door."""
 
+from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.keepalive import WITHDRAWN_MIN, Deadlines
-from quantum.core.mqtt.packets import V311, Disconnect
+from quantum.core.mqtt.packets import V311, Disconnect, Publish
 from tests.core.node.door import Door
 
 
@@ -42,6 +43,21 @@ def test_silent_client_is_looked_at_once_in_its_time() -> None:
     conn_id = door.connect("c", version=V311, keep_alive_s=100)
     assert opened_ms + 150_000 == door.node.edge.next_deadline_ms()
     door.pass_time(149_999)
+    assert [] == door.closed
+    door.pass_time(1)
+    assert [conn_id] == door.closed
+
+
+def test_client_that_is_not_read_is_not_silent() -> None:
+    """The node reads no more of it until the disk has what it sent, and then gives it a whole Keep Alive."""
+    door = Door(edge=EdgeConfig(receive_maximum=2))
+    conn_id = door.connect("c", version=V311, keep_alive_s=10)
+    door.hold_disk = True
+    door.send_packet(conn_id, *[Publish("t", b"x", 1, packet_id=packet_id) for packet_id in range(1, 6)])
+    assert door.node.edge.connections[conn_id].paused_by
+    door.pass_time(60_000)
+    door.release_disk()
+    door.pass_time(14_999)
     assert [] == door.closed
     door.pass_time(1)
     assert [conn_id] == door.closed
