@@ -4,6 +4,7 @@ Packets and frames have nothing to do with each other: a packet may span frames 
 [MQTT-6.0.0-2], so the frames' payloads are one byte stream.
 """
 
+from binascii import a2b_base64
 from typing import Final, final
 
 from wsproto import ConnectionType
@@ -26,6 +27,7 @@ from quantum.io.connections import LayerError
 
 PATHS: Final = ("/mqtt", "/")
 SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1")  # [MQTT-6.0.0-3]; the second is what v3.1 clients offer
+KEY_BYTES: Final = 16  # RFC 6455 §4.1, point 7
 CLOSE_NORMAL: Final = 1000  # RFC 6455 §7.4.1
 CLOSE_UNSUPPORTED_DATA: Final = 1003
 STEP_FRAMES_MAX: Final = 256  # about 2 ms; a buffer full of empty frames would take a hundred times as long
@@ -88,6 +90,9 @@ class WebSocketLayer:
         if request.target.partition("?")[0] not in PATHS:
             text = f"path {request.target[:64]!r}, allowed {' and '.join(PATHS)}"
             raise self._reject(handshake, RejectConnection(status_code=404), text)
+        if not _is_key(dict(request.extra_headers).get(b"sec-websocket-key", b"")):
+            text = "a Sec-WebSocket-Key that is not 16 bytes in base64, RFC 6455 §4.2.1"
+            raise self._reject(handshake, RejectConnection(status_code=400), text)
         subprotocol = next((name for name in SUBPROTOCOLS if name in request.subprotocols), None)
         if subprotocol is None:
             text = "no Sec-WebSocket-Protocol of mqtt [MQTT-6.0.0-3]"
@@ -146,3 +151,10 @@ class WebSocketLayer:
         self._replies += self._pong + farewell
         self._pong = b""
         self.is_ended = True
+
+
+def _is_key(text: bytes) -> bool:
+    try:
+        return len(a2b_base64(text, strict_mode=True)) == KEY_BYTES
+    except ValueError:
+        return False

@@ -278,6 +278,16 @@ def test_close_of_the_client_is_answered() -> None:
     assert b"" == layer.send(b"too late")
 
 
+@pytest.mark.parametrize("key", [b"", b"abc", b"dGhlIHNhbXBsZSBub25jZQ", b"dGhlIHNhbXBsZSBub25j"])
+def test_upgrade_with_a_key_of_another_size_is_refused(key: bytes) -> None:
+    """RFC 6455 §4.2.1"""
+    layer = WebSocketLayer()
+    upgrade = re.sub(rb"(?i)(sec-websocket-key: )[^\r]*", rb"\g<1>" + key, WebSocketClient().upgrade)
+    with pytest.raises(LayerError, match="not 16 bytes in base64"):
+        layer.receive(upgrade)
+    assert layer.take_replies().startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(
     ("target", "subprotocols", "status", "text"),
     [
