@@ -58,7 +58,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("tls.key", "", "its private key, PEM"),
     Key("tls.client_ca", "", "CA that client certificates must come from, PEM; empty uses the development CA"),
     Key("tls.reload_s", 5, "how often certificate files are looked at; 0 for SIGHUP only", "s", 0, 86_400),
-    Key("mqtt.packet_bytes_max", 1_048_576, "largest Control Packet accepted", "bytes", 128, 268_435_460),
+    Key("mqtt.packet_bytes_max", 1_048_576, "largest Control Packet accepted", "bytes", 128, 134_217_728),
     Key("mqtt.keep_alive_s_max", 3600, "longest Keep Alive; 0 for any", "s", 0, 65_535),
     Key("mqtt.qos_max", 2, "highest QoS served", "QoS", 0, 2),
     Key("mqtt.retain_available", True, "whether messages may be retained"),

@@ -35,7 +35,7 @@ from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
-from quantum.core.edge.reading import BY_KEPT, Reading
+from quantum.core.edge.reading import BY_BACKLOG, BY_KEPT, Reading
 from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.edge.users import UserFile
 from quantum.core.events import Event
@@ -176,6 +176,14 @@ class Edge:
         if connection is not None:
             connection.is_blocked = False
             self.fanout.mark(connection)
+
+    def on_backlog(self, conn_id: int, *, waits: bool) -> None:
+        """The node keeps bytes of the connection for a later turn, or has none left."""
+        connection = self.connections.get(conn_id)
+        if connection is not None and waits:
+            self.reading.pause(connection, BY_BACKLOG)
+        elif connection is not None:
+            self.reading.resume(connection, BY_BACKLOG)
 
     def on_users(self, file: UserFile) -> None:
         """The users file was read again. Connections that stand are not touched."""

@@ -14,6 +14,7 @@ HELD_BYTES_MAX: Final = 65_536  # kept from a connection that is not read, befor
 # Why a connection is paused.
 BY_WINDOW: Final = 1  # too many of its PUBLISH packets are not answered
 BY_KEPT: Final = 2  # too many of its bytes are kept
+BY_BACKLOG: Final = 4  # the node has not come to its bytes yet
 
 
 @final
@@ -23,8 +24,8 @@ class Reading:
     __slots__ = ("_pauses", "_resumes", "_stopped")
 
     def __init__(self) -> None:
-        self._pauses: list[int] = []
-        self._resumes: list[int] = []
+        self._pauses: dict[int, None] = {}  # of this turn, by conn_id; what is undone in the same turn is never told
+        self._resumes: dict[int, None] = {}
         self._stopped: deque[EdgeConnection] = deque()  # those to be read on, in the order of their turns
 
     def keep(self, connection: EdgeConnection, data: bytes) -> None:
@@ -35,7 +36,7 @@ class Reading:
     def pause(self, connection: EdgeConnection, reason: int) -> None:
         """Not to be read for now."""
         if not connection.paused_by:
-            self._pauses.append(connection.conn_id)
+            _turn_over(connection.conn_id, self._resumes, self._pauses)
         connection.paused_by |= reason
 
     def resume(self, connection: EdgeConnection, reason: int) -> None:
@@ -43,7 +44,7 @@ class Reading:
         if connection.paused_by & reason:
             connection.paused_by &= ~reason
             if not connection.paused_by:
-                self._resumes.append(connection.conn_id)
+                _turn_over(connection.conn_id, self._pauses, self._resumes)
 
     def on_stopped(self, connection: EdgeConnection) -> None:
         """Its wire has more to read. If something else holds the connection, it is read on when that is over."""
@@ -68,11 +69,18 @@ class Reading:
     def take_pauses(self) -> list[int]:
         """Connections not to be read for now."""
         pauses = self._pauses
-        self._pauses = []
-        return pauses
+        self._pauses = {}
+        return list(pauses)
 
     def take_resumes(self) -> list[int]:
         """Connections to be read again."""
         resumes = self._resumes
-        self._resumes = []
-        return resumes
+        self._resumes = {}
+        return list(resumes)
+
+
+def _turn_over(conn_id: int, undone: dict[int, None], done: dict[int, None]) -> None:
+    if conn_id in undone:
+        del undone[conn_id]
+    else:
+        done[conn_id] = None

@@ -6,39 +6,33 @@ from typing import final
 
 @final
 class Backlog:
-    """Bytes and ends of connections in their order of arrival. A connection with bytes in here is paused."""
+    """Bytes and ends of connections in their order of arrival. A connection with something in here is not to be read."""
 
-    __slots__ = ("_items", "_paused", "pauses", "resumes")
+    __slots__ = ("_counts", "_items")
 
     def __init__(self) -> None:
         self._items: deque[tuple[int, bytes | None, str]] = deque()  # (conn_id, bytes or None for its end, reason)
-        self._paused: dict[int, int] = {}  # conn_id → how many of its items are in here
-        self.pauses: list[int] = []
-        self.resumes: list[int] = []
+        self._counts: dict[int, int] = {}  # conn_id → how many of its items are in here
 
     def __len__(self) -> int:
         return len(self._items)
 
     def push(self, conn_id: int, data: bytes | None, reason: str) -> None:
         """Keep bytes, or the end of a connection, for a later turn."""
-        count = self._paused.get(conn_id, 0)
-        if not count:
-            self.pauses.append(conn_id)
-        self._paused[conn_id] = count + 1
+        self._counts[conn_id] = self._counts.get(conn_id, 0) + 1
         self._items.append((conn_id, data, reason))
 
     def pop(self) -> tuple[int, bytes | None, str]:
-        """The oldest item; its connection is read again when it was its last."""
+        """The oldest item."""
         item = self._items.popleft()
         conn_id = item[0]
-        count = self._paused[conn_id] - 1
+        count = self._counts[conn_id] - 1
         if count:
-            self._paused[conn_id] = count
+            self._counts[conn_id] = count
         else:
-            del self._paused[conn_id]
-            self.resumes.append(conn_id)
+            del self._counts[conn_id]
         return item
 
     def holds(self, conn_id: int) -> bool:
         """Whether something of this connection waits here, so that what comes later must wait too."""
-        return conn_id in self._paused
+        return conn_id in self._counts

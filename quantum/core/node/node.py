@@ -213,6 +213,8 @@ class Node:
         is_full = self._is_full()
         while len(backlog) and budget > 0 and not is_full:
             conn_id, data, reason = backlog.pop()
+            if not backlog.holds(conn_id):
+                edge.on_backlog(conn_id, waits=False)
             if data is None:
                 edge.on_closed(conn_id, reason)
             else:
@@ -225,6 +227,7 @@ class Node:
             else:
                 edge.causes.count(PENDING_MAX if is_full else TURN_BYTES_MAX, 1)
                 backlog.push(conn_id, data, "")
+                edge.on_backlog(conn_id, waits=True)
         for conn_id, reason in inputs.closed:
             if len(backlog) and backlog.holds(conn_id):
                 backlog.push(conn_id, None, reason)
@@ -301,19 +304,12 @@ class Node:
     def _finish(self, out: Outputs) -> bool:
         edge = self._edge
         wants_turn = edge.flush()
-        backlog = self._backlog
         if edge.writes:
             out.writes, edge.writes = edge.writes, []
         if edge.closes:
             out.closes, edge.closes = edge.closes, []
         out.pauses = edge.reading.take_pauses()
         out.resumes = edge.reading.take_resumes()
-        if backlog.pauses:
-            out.pauses += backlog.pauses
-            backlog.pauses = []
-        if backlog.resumes:
-            out.resumes += backlog.resumes
-            backlog.resumes = []
         out.disk = self._storage.take_requests()
         out.peer_frames = self._take_frames()
         out.events = self._storage.take_events() + edge.take_events()
