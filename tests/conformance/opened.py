@@ -8,6 +8,7 @@ from tests.conformance.raw import Property, Raw, Received, Will
 LASTING_S = 600  # Session Expiry Interval of a session that outlives its connection
 NO_LOCAL, RETAIN_AS_PUBLISHED = 0x04, 0x08  # 3.8.3.1 Subscription Options
 RETAIN_IF_NEW, RETAIN_NEVER = 0x10, 0x20
+DISCONNECT_WITH_WILL = 0x04  # 3.14.2.1
 
 
 def opened(
@@ -79,6 +80,18 @@ def finish(publisher: Raw) -> Received:
     else:
         assert raw.PUBACK == answer.type
     return answer
+
+
+def pass_time(target: raw.Address, name: str, seconds: int = 2) -> None:
+    """So many seconds at least have passed for the broker: a will with this delay has come. Only where 5.0 is spoken."""
+    will = Will(f"{name}-clock", b"", properties=[(raw.WILL_DELAY_INTERVAL, seconds)])
+    expiry: list[Property] = [(raw.SESSION_EXPIRY_INTERVAL, LASTING_S)]
+    with opened(target, 5, f"{name}-watch") as watch:
+        watch.subscribe((f"{name}-clock", 0))
+        with opened(target, 5, f"{name}-clock", properties=expiry, will=will) as clock:
+            clock.disconnect(DISCONNECT_WITH_WILL)
+        watch.expect(raw.PUBLISH)
+    ended(target, 5, f"{name}-clock")
 
 
 def unretain(target: raw.Address, *topics: str) -> None:

@@ -6,12 +6,11 @@ import pytest
 from tests.conformance import raw
 from tests.conformance.bystander import Bystander
 from tests.conformance.conftest import Target
-from tests.conformance.opened import ended, lasting, message, opened, resumed
+from tests.conformance.opened import DISCONNECT_WITH_WILL, ended, lasting, message, opened, pass_time, resumed
 from tests.conformance.raw import Raw, Will
 from tests.conformance.statements import statement
 
 TAKEN_OVER = 0x8E
-DISCONNECT_WITH_WILL = 0x04
 
 # -- 3.1.2.4: Clean Start --------------------------------------------------------------------------------------------
 
@@ -208,13 +207,10 @@ def test_a_delayed_will_is_not_sent_for_a_session_that_came_back(target: Target,
         watcher.subscribe((name, 0))
         expiry: list[raw.Property] = [(raw.SESSION_EXPIRY_INTERVAL, 600)]
         with opened(target, version, name, will=will, properties=expiry) as first:
-            first.send(raw.disconnect(version, 0x04))
-            first.expect_end()  # the delay has begun
-        with Raw(target) as back:
-            assert back.open(version, name, clean=False, keep_alive=1, properties=expiry).session_present
-            back.expect_closed(0x8D)  # one and a half seconds: the delay has passed by now
-        with resumed(target, version, name) as again:
-            again.ping()
+            first.disconnect(DISCONNECT_WITH_WILL)  # the delay has begun
+        with resumed(target, version, name) as back:
+            pass_time(target, name)
+            back.ping()
         watcher.expect_silence()
     ended(target, version, name)
 

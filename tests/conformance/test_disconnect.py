@@ -227,7 +227,7 @@ def test_a_whole_life_in_one_piece_is_lived(target: Target, version: int, name: 
     client_id, will = f"{name}-c", Will(f"{name}/will", b"will", qos=1)
     expiry: list[raw.Property] = [(raw.SESSION_EXPIRY_INTERVAL, LASTING_S)] if version == 5 and is_lasting else []
     ended(target, version, client_id)
-    with opened(target, version, f"{name}-w") as witness:
+    with opened(target, version, f"{name}-w") as witness, opened(target, version, f"{name}-p") as publisher:
         witness.subscribe((f"{name}/#", 0))
         with Raw(target, version) as connection:
             connection.send(
@@ -240,7 +240,7 @@ def test_a_whole_life_in_one_piece_is_lived(target: Target, version: int, name: 
             while connection.read_or_end() is not None:
                 pass
         assert [b"0", b"1"] == sorted(message(witness).payload for _ in range(2))
-        witness.publish(f"{name}/later", b"x", qos=1)
+        publisher.publish(f"{name}/later", b"x", qos=1)
         assert b"x" == message(witness).payload
         witness.expect_silence()
     if is_lasting:

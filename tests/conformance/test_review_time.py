@@ -1,28 +1,17 @@
-"""Goal: what the text measures in seconds ends when they have passed, and not before; method: a connection whose Keep Alive
-runs out is the clock, so that nothing here sleeps.
+"""Goal: what the text measures in seconds ends when they have passed, and not before; method: a will whose
+delay has passed is the clock, so that nothing here sleeps.
 """
 
 import pytest
 
 from tests.conformance import raw
 from tests.conformance.conftest import Target
-from tests.conformance.opened import ended, lasting, message, opened
+from tests.conformance.opened import DISCONNECT_WITH_WILL, ended, lasting, message, opened, pass_time
 from tests.conformance.raw import Raw, Will
 from tests.conformance.statements import statement
 
 KINDS = pytest.mark.parametrize("is_lasting", [True, False], ids=["lasting", "ending"])
-SILENT, TAKEN_OVER = 0x8D, 0x8E
-WITH_WILL = 0x04
-
-
-def pass_time(target: Target, name: str, keep_alive: int = 1) -> None:
-    """One and a half Keep Alives at least. A message behind it: the broker has seen that the time has passed."""
-    if not target.says_why:
-        pytest.skip("another broker may look at its clock in steps of seconds")
-    with opened(target, 5, f"{name}-clock", keep_alive=keep_alive) as clock:
-        clock.expect_closed(SILENT)
-    with opened(target, 5, f"{name}-clock") as clock:
-        clock.publish(f"{name}-clock", b"", qos=1)
+TAKEN_OVER = 0x8E
 
 
 def expiring(seconds: int) -> list[raw.Property]:
@@ -106,7 +95,7 @@ def test_a_session_that_is_resumed_outlives_the_expiry_that_had_begun(target: Ta
         first.subscribe((f"{name}/t", 1))
     with Raw(target) as second, opened(target, version, f"{name}-p") as publisher:
         assert second.open(version, name, clean=False, properties=expiring(2)).session_present
-        pass_time(target, name, 2)
+        pass_time(target, name, 3)
         publisher.publish(f"{name}/t", b"still mine", qos=1)
         assert b"still mine" == message(second).payload
         second.ping()
@@ -160,7 +149,7 @@ def test_the_will_of_a_new_connection_does_not_go_at_the_delay_of_the_old_one(
         witness.subscribe((f"{name}/will", 0))
         with Raw(target) as first:
             first.open(version, name, will=old, properties=expiring(600))
-            first.disconnect(WITH_WILL)
+            first.disconnect(DISCONNECT_WITH_WILL)
         with Raw(target) as second:
             assert second.open(version, name, clean=False, will=new, properties=expiring(600)).session_present
             pass_time(target, name)

@@ -234,8 +234,6 @@ def test_a_publish_repeated_before_its_pubrec_is_read_is_delivered_once(
     target: Target, version: int, name: str, is_lasting: bool
 ) -> None:
     """Three times in one piece: the last is there before the first can be answered."""
-    if not target.says_why:
-        pytest.skip("another broker may close on a client that does not wait")
     with (
         (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher,
         opened(target, version, f"{name}-s") as subscriber,
@@ -260,6 +258,8 @@ def test_a_publish_repeated_before_its_pubrec_is_read_is_delivered_once(
 @pytest.mark.versions(5)
 def test_pubrel_and_publish_share_the_window_of_the_next_connection(target: Target, version: int, name: str) -> None:
     """Three are open, one of them released, and the next connection takes two: PUBREL and one PUBLISH."""
+    if not target.says_why:
+        pytest.skip("4.9 leaves open whether a PUBREL that is sent again takes a place")
     with (
         subscriber_of(target, name, True, [(raw.RECEIVE_MAXIMUM, 3)]) as subscriber,
         opened(target, version, f"{name}-p") as publisher,
@@ -370,8 +370,8 @@ def test_each_repeated_publish_has_its_pubrec(
     target: Target, version: int, name: str, topic: str, is_lasting: bool
 ) -> None:
     """Three times in one piece, as a client of 3.x may that does not wait. Quantum refuses publications to `$SYS`."""
-    if not target.says_why:
-        pytest.skip("another broker may close on a client that does not wait")
+    if topic != "{}/t" and not target.says_why:
+        pytest.skip("another broker may close on who publishes to $SYS")
     with (lasting if is_lasting else opened)(target, version, f"{name}-p") as publisher:
         publisher.send(raw.publish(version, topic.format(name), b"x", qos=2, packet_id=3) * 3)
         answers = [publisher.expect(raw.PUBREC) for _ in range(3)]

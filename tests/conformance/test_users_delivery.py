@@ -62,6 +62,8 @@ def test_backlog_is_delivered_from_its_beginning_however_often_the_broker_dies(
 @STATEFUL
 def test_queue_of_more_than_65535_messages_is_delivered_whole(target: Target, version: int, name: str) -> None:
     """Packet Identifiers were compared as if they were positions: after the wrap messages were skipped."""
+    if not target.says_why:
+        pytest.skip("another broker may hold fewer for a client that is away")
     count, window = 66_000, 500
     topic = f"{name}/t"
     properties = [(raw.RECEIVE_MAXIMUM, window)] if version == 5 else []
@@ -93,17 +95,21 @@ def test_queue_of_more_than_65535_messages_is_delivered_whole(target: Target, ve
 def test_qos_2_message_sent_again_after_its_session_was_lost_is_published(
     target: Target, version: int, name: str
 ) -> None:
-    """The DUP flag alone made a broker think that it knew the message; nobody ever got it."""
+    """The DUP flag alone made a broker think that it knew the message; nobody ever got it.
+
+    Whether the one without PUBREL was delivered is the server's choice. 4.3.3
+    """
     with opened(target, version, f"{name}-r") as reader:
-        reader.subscribe((f"{name}/t", 2))
+        reader.subscribe((f"{name}/t", 1))
         with lasting(target, version, name) as writer:
             writer.send(raw.publish(version, f"{name}/t", b"x", qos=2, packet_id=7))
             writer.expect(raw.PUBREC)
-        assert b"x" == message(reader).payload
         with opened(target, version, name) as writer:
             writer.send(raw.publish(version, f"{name}/t", b"again", qos=2, dup=True, packet_id=7))
             finish(writer)
         received = message(reader)
+        if received.payload == b"x":
+            received = message(reader)
         assert (b"again", False) == (received.payload, received.dup)
         reader.ping()
 
@@ -151,21 +157,30 @@ def test_99_rapid_qos_2_messages_all_arrive_once_and_in_order(
     payloads = [b"%d" % number for number in range(99)]
     with (lasting if is_lasting else opened)(target, version, f"{name}-r") as reader:
         reader.subscribe((f"{name}/t", 2))
-        with opened(target, version, f"{name}-w") as writer:
-            packets = [
-                raw.publish(version, f"{name}/t", payload, qos=2, packet_id=number + 1)
-                for number, payload in enumerate(payloads)
-            ]
-            writer.send(b"".join(packets))
-            assert list(range(1, 100)) == [writer.expect(raw.PUBREC).packet_id for _ in payloads]
-            writer.send(b"".join(raw.ack(version, raw.PUBREL, number) for number in range(1, 100)))
-            assert list(range(1, 100)) == [writer.expect(raw.PUBCOMP).packet_id for _ in payloads]
-        came = [reader.expect(raw.PUBLISH) for _ in payloads]
-        assert payloads == [received.payload for received in came]
-        for received in came:
-            reader.send(raw.ack(version, raw.PUBREC, received.packet_id))
-            reader.expect(raw.PUBREL)
-            reader.send(raw.ack(version, raw.PUBCOMP, received.packet_id))
+        with Raw(target) as writer:
+            at_once = writer.open(version, f"{name}-w").value(raw.RECEIVE_MAXIMUM) or len(payloads)
+            assert isinstance(at_once, int)
+            for begin in range(1, len(payloads) + 1, at_once):
+                numbers = range(begin, min(begin + at_once, len(payloads) + 1))
+                writer.send(
+                    b"".join(raw.publish(version, f"{name}/t", payloads[n - 1], qos=2, packet_id=n) for n in numbers)
+                )
+                assert list(numbers) == [writer.expect(raw.PUBREC).packet_id for _ in numbers]
+                writer.send(b"".join(raw.ack(version, raw.PUBREL, n) for n in numbers))
+                assert list(numbers) == [writer.expect(raw.PUBCOMP).packet_id for _ in numbers]
+        came: list[bytes] = []
+        open_ids: set[int] = set()
+        while len(came) < len(payloads) or open_ids:
+            received = reader.read()
+            if received.type == raw.PUBLISH:
+                came.append(received.payload)
+                open_ids.add(received.packet_id)
+                reader.send(raw.ack(version, raw.PUBREC, received.packet_id))
+            else:
+                assert raw.PUBREL == received.type
+                open_ids.remove(received.packet_id)
+                reader.send(raw.ack(version, raw.PUBCOMP, received.packet_id))
+        assert payloads == came
         reader.ping()
     if is_lasting:
         ended(target, version, f"{name}-r")
