@@ -202,14 +202,14 @@ def test_a_takeover_sends_the_will_of_the_connection_it_ends(target: Target, ver
 @statement("MQTT-3.1.3-9")
 @pytest.mark.versions(5)
 def test_a_delayed_will_is_not_sent_for_a_session_that_came_back(target: Target, version: int, name: str) -> None:
-    will = Will(name, b"must not be sent", properties=[(raw.WILL_DELAY_INTERVAL, 1)])
+    will = Will(name, b"must not be sent", properties=[(raw.WILL_DELAY_INTERVAL, 2)])
     with opened(target, version, f"{name}-w") as watcher:
         watcher.subscribe((name, 0))
         expiry: list[raw.Property] = [(raw.SESSION_EXPIRY_INTERVAL, 600)]
         with opened(target, version, name, will=will, properties=expiry) as first:
             first.disconnect(DISCONNECT_WITH_WILL)  # the delay has begun
         with resumed(target, version, name) as back:
-            pass_time(target, name)
+            pass_time(target, name, 3)
             back.ping()
         watcher.expect_silence()
     ended(target, version, name)

@@ -90,10 +90,10 @@ def test_a_session_ends_when_its_expiry_has_passed(target: Target, version: int,
 @pytest.mark.versions(5)
 def test_a_session_that_is_resumed_outlives_the_expiry_that_had_begun(target: Target, version: int, name: str) -> None:
     """Two seconds begin when the first connection is lost; the second connection stays for three."""
-    with Raw(target) as first:
-        first.open(version, name, properties=expiring(2))
-        first.subscribe((f"{name}/t", 1))
     with Raw(target) as second, opened(target, version, f"{name}-p") as publisher:
+        with Raw(target) as first:
+            first.open(version, name, properties=expiring(2))
+            first.subscribe((f"{name}/t", 1))
         assert second.open(version, name, clean=False, properties=expiring(2)).session_present
         pass_time(target, name, 3)
         publisher.publish(f"{name}/t", b"still mine", qos=1)
@@ -143,16 +143,15 @@ def test_the_will_of_a_new_connection_does_not_go_at_the_delay_of_the_old_one(
     target: Target, version: int, name: str
 ) -> None:
     """The delay that had begun ends with the return; the new will belongs to the new connection."""
-    old = Will(f"{name}/will", b"old", properties=[(raw.WILL_DELAY_INTERVAL, 1)])
+    old = Will(f"{name}/will", b"old", properties=[(raw.WILL_DELAY_INTERVAL, 2)])
     new = Will(f"{name}/will", b"new", properties=[(raw.WILL_DELAY_INTERVAL, 600)])
     with opened(target, version, f"{name}-w") as witness:
         witness.subscribe((f"{name}/will", 0))
-        with Raw(target) as first:
+        with Raw(target) as first, Raw(target) as second:
             first.open(version, name, will=old, properties=expiring(600))
             first.disconnect(DISCONNECT_WITH_WILL)
-        with Raw(target) as second:
             assert second.open(version, name, clean=False, will=new, properties=expiring(600)).session_present
-            pass_time(target, name)
+            pass_time(target, name, 3)
             second.ping()
             witness.expect_silence()
             second.disconnect()
