@@ -89,11 +89,12 @@ def test_a_session_ends_when_its_expiry_has_passed(target: Target, version: int,
 @statement("MQTT-4.1.0-1", "MQTT-3.1.2-5")
 @pytest.mark.versions(5)
 def test_a_session_that_is_resumed_outlives_the_expiry_that_had_begun(target: Target, version: int, name: str) -> None:
-    """Two seconds begin when the first connection is lost; the second connection stays for three."""
+    """Two seconds begin when the first connection ends; the second connection stays for three."""
     with Raw(target) as second, opened(target, version, f"{name}-p") as publisher:
         with Raw(target) as first:
             first.open(version, name, properties=expiring(2))
             first.subscribe((f"{name}/t", 1))
+            first.disconnect()
         assert second.open(version, name, clean=False, properties=expiring(2)).session_present
         pass_time(target, name, 3)
         publisher.publish(f"{name}/t", b"still mine", qos=1)
