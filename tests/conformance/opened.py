@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tests.conformance import raw
+from tests.conformance.conftest import Target
 from tests.conformance.raw import Property, Raw, Received, Will
 
 LASTING_S = 600  # Session Expiry Interval of a session that outlives its connection
@@ -80,6 +81,13 @@ def finish(publisher: Raw) -> Received:
     else:
         assert raw.PUBACK == answer.type
     return answer
+
+
+def unknown_codes(target: Target, version: int) -> tuple[int, ...]:
+    """The codes that say that no exchange has this identifier. 3.6.2.1 and 3.7.2.1 give 0x92 and do not insist on it."""
+    if version < 5:
+        return (0,)
+    return (0x92,) if target.says_why else (0x92, 0)
 
 
 def pass_time(target: raw.Address, name: str, seconds: int = 2) -> None:

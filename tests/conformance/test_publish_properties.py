@@ -286,7 +286,7 @@ def test_an_alias_out_of_range_closes(
         maximum = alias_maximum(connection, f"{name}-p")
         alias = {"zero": 0, "above": maximum + 1, "highest": 65535}[which]
         connection.send(raw.publish(version, f"{name}/t", b"x", properties=[(raw.TOPIC_ALIAS, alias)]))
-        connection.expect_closed(0x94)
+        connection.expect_closed(0x94 if target.says_why else None)  # no statement has the code
 
 
 @pytest.mark.parametrize("alias", [[], [(raw.TOPIC_ALIAS, 1)]], ids=["none", "never-set"])
