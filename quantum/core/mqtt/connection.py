@@ -278,7 +278,7 @@ class ServerConnection:
         try:
             packet = filters.read(FILTERS_AT_ONCE, PIECE_BYTES_MAX)
         except MqttError as error:
-            self.failure = error
+            self.failure = error.with_traceback(None)
             self.is_stopped = False
             return
         if packet is not None:

@@ -18,7 +18,7 @@ def _connection() -> EdgeConnection:
     return EdgeConnection(7, ServerConnection(1000, 0), "", "", "")
 
 
-@pytest.mark.parametrize("order", itertools.permutations(REASONS))
+@pytest.mark.parametrize("order", list(itertools.permutations(REASONS)))
 def test_connection_is_read_on_when_the_last_reason_is_over(order: tuple[int, ...]) -> None:
     reading = Reading()
     connection = _connection()

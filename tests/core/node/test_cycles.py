@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from quantum.core.mqtt.encode import encode_packet
 from quantum.core.mqtt.packets import V5, V311, Disconnect, Publish, Pubrel, Subscribe, Subscription, Unsubscribe, Will
 from tests.core.node.door import Door
 
@@ -20,6 +21,12 @@ def _end_by_malformed(door: Door, conn_id: int) -> None:
 
 def _end_by_broken_rule(door: Door, conn_id: int) -> None:
     door.send_packet(conn_id, Publish("$SYS/x/#", b"", 1, False, False, 1))
+
+
+def _end_in_a_long_packet(door: Door, conn_id: int) -> None:
+    version = door.versions[conn_id]
+    packet = encode_packet(version, Subscribe(9, [Subscription(f"long/{number}", 1) for number in range(2000)]))
+    door.send(conn_id, packet[:-1] + b"\x03")
 
 
 def _end_by_second_connect(door: Door, conn_id: int) -> None:
@@ -43,6 +50,7 @@ def _end_by_takeover(door: Door, conn_id: int) -> None:
 ENDS = [
     _end_by_malformed,
     _end_by_broken_rule,
+    _end_in_a_long_packet,
     _end_by_second_connect,
     _end_by_disconnect,
     _end_by_cut,
