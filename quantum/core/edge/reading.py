@@ -54,13 +54,12 @@ class Reading:
             self._stopped.append(connection)
 
     def take_next(self) -> EdgeConnection | None:
-        """Whose turn it is to be read on; None for nobody."""
-        while self._stopped:
-            connection = self._stopped.popleft()
-            connection.is_read_next = False
-            if connection.state in (AUTHENTICATING, OPEN):
-                return connection
-        return None
+        """Whose turn it is to be read on, if it is still open; None for nobody."""
+        if not self._stopped:
+            return None
+        connection = self._stopped.popleft()
+        connection.is_read_next = False
+        return connection
 
     def is_due(self) -> bool:
         """Somebody is to be read on in the next turn."""
