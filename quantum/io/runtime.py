@@ -236,9 +236,9 @@ class _Process:
         fields.append(f"durability={config.text('durability.mode')}")
         gc.collect()
         gc.freeze()
-        # Nothing on the hot path makes cycles, so collecting finds little: it need only be short, a millisecond or two,
-        # and once in some millions of objects it may look at all of them.
-        gc.set_threshold(10_000, 5, 100)
+        # Nothing on the hot path makes cycles, so collecting finds little: it need only be short. 10,000 young objects take
+        # a millisecond, 50,000 of the middle generation ten; once in some millions of objects it may look at all of them.
+        gc.set_threshold(10_000, 500, 100)
         sys.stdout.write("quantum ready " + " ".join(fields) + "\n")
         sys.stdout.flush()
 
