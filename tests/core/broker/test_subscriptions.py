@@ -5,7 +5,11 @@ Source: MQTT 5.0 §4.7, §3.8.3.1, §3.3.4.
 """
 
 import random
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from types import FrameType
 
 import pytest
 
@@ -321,3 +325,35 @@ def test_what_a_session_leaves_is_swept_by_the_entries_that_follow() -> None:
         tape.open("p")
         tape.close("p")
     assert index.is_empty()
+
+
+def lines_of(step: Callable[[], object]) -> int:
+    """How many lines of Python a step runs through."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        step()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_session_with_many_subscriptions_connects_and_ends_as_quickly_as_one_with_few() -> None:
+    counts: list[list[int]] = []
+    for size in (AT_ONCE_MAX + 10, 20 * AT_ONCE_MAX):
+        tape = Tape(replace(POLICY, subscriptions_max=size))
+        tape.open("s", expiry_s=BIG)
+        tape.subscribe("s", "$share/g/a", *[f"a/{number}/+" for number in range(size - 1)])
+        lines = [lines_of(partial(tape.cut, "s"))]
+        for clean_start in (False, False, True):
+            lines.append(lines_of(partial(tape.open, "s", clean_start=clean_start, expiry_s=BIG)))
+        counts.append(lines)
+        assert 0 == tape.state.counts()["subscriptions"]
+    assert counts[0] == counts[1]
