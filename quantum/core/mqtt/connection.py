@@ -179,7 +179,7 @@ class ServerConnection:
         if pos < len(data):
             self._chunks = [data[pos:] if pos else data]
             self._chunks_bytes = len(data) - pos
-        elif self._filters is None:
+        elif self.is_stopped and self._filters is None:
             self.is_stopped = False
         return packets
 
