@@ -157,6 +157,12 @@ RELAY_REPEATED: Final = Cause(
 TOPIC_LEVELS_MAX: Final = Cause(
     59, "topic_levels_max", 0x97, "a Topic Name or Topic Filter has more levels than mqtt.topic_levels_max"
 )
+ORPHANS_MAX: Final = Cause(
+    60,
+    "orphans_max",
+    0x97,
+    "ended members of shared groups left more than edge.pending_bytes_max bytes to be given again",
+)
 # What the node cannot do now.
 NOT_READY: Final = Cause(70, "not_ready", 0x88, "the node is replaying its log; see /readyz")
 SHUTTING_DOWN: Final = Cause(71, "shutting_down", 0x8B, "the node is shutting down; reconnect")

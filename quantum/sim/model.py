@@ -22,6 +22,7 @@ from quantum.core.broker.commands import (
     Command,
     DropDelivery,
     Entry,
+    GiveAgain,
     OpenEdge,
     OpenSession,
     PublishMessage,
@@ -178,6 +179,13 @@ class Model:
             if sender not in self.edges or not self.edges[sender].is_open:
                 return ("refused", "edge_stale")
             return self._open_session(sender, command)
+        if isinstance(command, GiveAgain):
+            given = command.message
+            message = Application(
+                given.topic_name, given.payload, given.qos, given.retain, given.client_id, given.deadline_ms
+            )
+            self._give_again(message, command.shared_filter)
+            return 0
         client_id = command.message.client_id if isinstance(command, PublishMessage) else command.client_id
         session = self.sessions.get(client_id)
         if session is None or command.conn_epoch == 0 or session.conn_epoch != command.conn_epoch:
@@ -289,12 +297,18 @@ class Model:
         for held in [*session.inflight, *session.released, *session.queue]:
             # QoS 2 that is being sent stays with the member it was chosen for. [MQTT-4.8.2-5]
             is_mine = held.awaits in (AWAITS_PUBREC, AWAITS_PUBCOMP)
-            may_move = held.shared and not is_mine and not self._is_expired(held.message)
-            if may_move and self._members(held.shared):
-                self._deliver_shared(held.message, held.shared)
+            if held.shared and not is_mine:
+                self._give_again(held.message, held.shared)
             else:
                 self.dropped.append("session_ended")
         self._publish_will(session)
+
+    def _give_again(self, message: Application, topic_filter: str) -> None:
+        """To another member, whoever had it first. 4.8.2"""
+        if self._members(topic_filter) and not self._is_expired(message):
+            self._deliver_shared(message, topic_filter)
+        else:
+            self.dropped.append("session_ended")
 
     # Subscriptions.
 

@@ -22,6 +22,7 @@ from quantum.core.broker.commands import (
     Command,
     DropDelivery,
     Entry,
+    GiveAgain,
     OpenEdge,
     OpenSession,
     PublishMessage,
@@ -45,6 +46,7 @@ _EXPIRIES_S: Final = (0, 0, 1, 5, 30, 600, NEVER_S)
 _DELAYS_S: Final = (0, 0, 1, 5, 60)
 _MESSAGE_EXPIRIES_S: Final = (NO_EXPIRY, NO_EXPIRY, NO_EXPIRY, 0, 1, 3, 20)
 _STEPS_MS: Final = (0, 0, 1, 10, 500, 1_000, 1_000, 5_000, 30_000, 700_000)
+_ORPHANS_FROM: Final = 1_000_000  # numbers of messages that are given again, beyond those of the run's own
 _RECEIVE_MAXIMA: Final = (1, 2, 3, 5, 65535)
 
 # How likely each command is. Acknowledgements often enough for queues to drain, seldom enough for them to fill.
@@ -80,11 +82,13 @@ class RandomCommands:
         self._epochs: dict[str, int] = {}  # client id → the last conn_epoch it was given
         self._was_ephemeral: dict[str, bool] = {}
         self._connected: dict[str, None] = {}
+        self._orphans = prng.stream("orphans")
         self._may_be_tight = prng.stream("policy").chance(1, 2)
         self._incarnations: dict[int, int] = {}  # edge → its newest
         self._counted: dict[int, int] = {}  # edge that is open → its entries that counted
         self._sent: dict[str, list[tuple[int, int]]] = {}  # client id → (packet id, qos) it was sent, the latest last
         self._message_count = 0
+        self._orphan_count = 0
         self._conn_count = 0
 
     def next_entry(self) -> Entry:
@@ -151,7 +155,10 @@ class RandomCommands:
         return Entry(stamp_ms, edge, incarnation, forward_seq, self._commands())
 
     def _commands(self) -> list[Command]:
-        return [self._command() for _ in range(self._prng.choice_index([1, 8, 4, 2, 1]))]
+        commands = [self._command() for _ in range(self._prng.choice_index([1, 8, 4, 2, 1]))]
+        if self._orphans.chance(1, 8):
+            commands.append(self._give_again())
+        return commands
 
     def _command(self) -> Command:
         prng = self._prng
@@ -222,6 +229,21 @@ class RandomCommands:
         message = Message(topic_name, self._payload(), qos, retain, b"", expiry_s, client_id)
         is_logged = qos == 2 and not self._was_ephemeral.get(client_id, True)
         return PublishMessage(epoch, 1 + prng.below(4) if is_logged else 0, message)
+
+    def _give_again(self) -> GiveAgain:
+        """What an edge may say of a message that was handed to it: any topic of any group, expired or not."""
+        prng = self._orphans
+        shared_filter = _SHARED_FILTERS[prng.below(len(_SHARED_FILTERS))]
+        topic_name = _TOPIC_NAMES[prng.below(len(_TOPIC_NAMES))]
+        expiry_s = _MESSAGE_EXPIRIES_S[prng.below(len(_MESSAGE_EXPIRIES_S))]
+        self._orphan_count += 1
+        payload = b"o%d" % self._orphan_count
+        publisher = _CLIENT_IDS[prng.below(len(_CLIENT_IDS))]
+        message = Message(topic_name, payload, 1 + prng.below(2), prng.chance(1, 3), b"", expiry_s, publisher)
+        message.number = _ORPHANS_FROM + self._orphan_count
+        if expiry_s != NO_EXPIRY:
+            message.deadline_ms = self._stamp_ms + expiry_s * 500
+        return GiveAgain(shared_filter, message)
 
     def _payload(self) -> bytes:
         self._message_count += 1

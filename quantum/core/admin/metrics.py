@@ -46,6 +46,9 @@ def samples(
     out.counter("quantum_edge_deliveries_created", "Messages owed to connections", [({}, ledger.created)])
     out.counter("quantum_edge_deliveries_delivered", "Messages delivered to connections", [({}, ledger.delivered)])
     out.counter("quantum_edge_deliveries_expired", "Messages expired at the edge", [({}, ledger.expired)])
+    out.counter(
+        "quantum_edge_deliveries_given_back", "Messages left for other members of a group", [({}, ledger.given_back)]
+    )
     out.gauge("quantum_edge_deliveries_open", "Messages queued or in flight at the edge", ledger.open)
     out.gauge(
         "quantum_edge_ledger_balanced", "1 while nothing is lost without a cause", 1 if ledger.is_balanced() else 0

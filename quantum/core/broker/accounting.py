@@ -2,7 +2,8 @@
 
 Publishes: accepted, or refused with a cause; of those accepted, some asked to be retained and were not. Copies: created =
 queued + in flight + delivered + expired + dropped with a cause. A copy handed to an edge for an ephemeral session, or
-sent with QoS 0, counts as delivered here; what becomes of it then stands in the edge's ledger.
+sent with QoS 0, counts as delivered here; what becomes of it then stands in the edge's ledger. One that an edge gives
+back, for another member of a shared group, is created anew.
 """
 
 from dataclasses import dataclass

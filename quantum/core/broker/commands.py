@@ -30,6 +30,7 @@ ACKNOWLEDGE_DELIVERY: Final = 9
 DROP_DELIVERY: Final = 10
 CLOSE_EDGE: Final = 11
 SET_BACKLOG: Final = 12
+GIVE_AGAIN: Final = 13
 
 HOUSEKEEPING: Final = 0  # in place of an edge: the leader's own entry, which no sequence orders
 
@@ -295,6 +296,38 @@ class SetBacklog:
         return (SET_BACKLOG, self.client_id, self.conn_epoch, self.is_behind)
 
 
+@final
+@dataclass(init=False, slots=True, eq=False)
+class GiveAgain:
+    """An edge gives back what a shared group gave to an ephemeral session that has ended: it is for another member. 4.8.2
+
+    The message is whole, as `apply` stamped it: nobody in the log keeps what was handed to an edge.
+    """
+
+    shared_filter: str
+    message: Message
+
+    def __init__(self, shared_filter: str, message: Message) -> None:
+        self.shared_filter = shared_filter
+        self.message = message
+
+    def to_row(self) -> tuple[Any, ...]:
+        message = self.message
+        return (
+            GIVE_AGAIN,
+            self.shared_filter,
+            message.client_id,
+            message.qos,
+            message.retain,
+            message.topic_name,
+            message.payload,
+            message.properties,
+            message.message_expiry_s,
+            message.number,
+            message.deadline_ms,
+        )
+
+
 Command = (
     SetPolicy
     | OpenEdge
@@ -308,6 +341,7 @@ Command = (
     | DropDelivery
     | CloseEdge
     | SetBacklog
+    | GiveAgain
 )
 
 
@@ -368,5 +402,10 @@ def _command_of(row: tuple[Any, ...]) -> Command:
         return CloseEdge(row[1], row[2])
     if kind == SET_BACKLOG:
         return SetBacklog(row[1], row[2], row[3])
+    if kind == GIVE_AGAIN:
+        message = Message(row[5], row[6], row[3], row[4], row[7], row[8], row[2])
+        message.number = row[9]
+        message.deadline_ms = row[10]
+        return GiveAgain(row[1], message)
     assert kind == SET_POLICY, kind
     return SetPolicy(row[1], row[2], row[3], row[4], row[5], row[6], row[7] if len(row) > 7 else ROUND_ROBIN)

@@ -68,14 +68,21 @@ class Route:
     receivers: tuple[Receiver, ...]
     replicated: tuple[Receiver, ...]
     has_shared: bool  # a QoS 0 publisher must also ask `pick_shared`
+    shared_filter: str  # of a member's own route the group it is for; "" for that of a topic
 
     def __init__(
-        self, number: int, receivers: tuple[Receiver, ...], replicated: tuple[Receiver, ...], has_shared: bool
+        self,
+        number: int,
+        receivers: tuple[Receiver, ...],
+        replicated: tuple[Receiver, ...],
+        has_shared: bool,
+        shared_filter: str,
     ) -> None:
         self.number = number
         self.receivers = receivers
         self.replicated = replicated
         self.has_shared = has_shared
+        self.shared_filter = shared_filter
 
 
 @final
@@ -145,8 +152,9 @@ class Unsubscribed:
     reason_codes: list[int]
 
 
-# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, SetBacklog, CloseSession, OpenEdge, CloseEdge and
-# SetPolicy answer with a v5.0 reason code (0x00, 0x10 no matching subscribers, 0x92 unknown Packet Identifier), or Refused.
+# PublishMessage, ReleaseMessage, AcknowledgeDelivery, DropDelivery, SetBacklog, GiveAgain, CloseSession, OpenEdge,
+# CloseEdge and SetPolicy answer with a v5.0 reason code (0x00, 0x10 no matching subscribers, 0x92 unknown Packet
+# Identifier), or Refused.
 Result = int | Refused | SessionOpened | Subscribed | Unsubscribed
 
 

@@ -6,7 +6,7 @@ One copy for each session with the greatest QoS its matching subscriptions were 
 
 from typing import Final
 
-from quantum.core.broker.commands import PublishMessage, ReleaseMessage
+from quantum.core.broker.commands import GiveAgain, PublishMessage, ReleaseMessage
 from quantum.core.broker.effects import Effects, Refused, Result
 from quantum.core.broker.expiry import RETAINED_EXPIRY
 from quantum.core.broker.message import Message
@@ -83,12 +83,14 @@ def forget_retained(partition: Partition, topic_name: str) -> None:
 def give_again(partition: Partition, effects: Effects, copies: list[Copy]) -> None:
     """Give what an ended session leaves to other members of its shared groups, in order. 4.8.2"""
     for copy in copies:
-        if is_expired(copy.message, partition.stamp_ms):
-            partition.accounting.expired += 1
-            continue
-        group = partition.subscriptions.groups.get(copy.shared_filter)
-        if group is None or not _give(partition, effects, group, copy.message):
-            partition.accounting.drop(SESSION_ENDED.number)
+        _give_to_another(partition, effects, copy.shared_filter, copy.message)
+
+
+def give_back(partition: Partition, effects: Effects, command: GiveAgain) -> Result:
+    """The same for a session that its edge kept: what was handed to the edge was delivered, so this is another copy."""
+    partition.accounting.created += 1
+    _give_to_another(partition, effects, command.shared_filter, command.message)
+    return 0
 
 
 def _refuse(partition: Partition, cause: Cause) -> Refused:
@@ -152,6 +154,16 @@ def _deliver(partition: Partition, effects: Effects, message: Message, fanout: F
         if not _give(partition, effects, group, message):
             accounting.drop(SHARED_GROUP_EMPTY.number)
     return 0 if is_matched else NO_MATCHING_SUBSCRIBERS
+
+
+def _give_to_another(partition: Partition, effects: Effects, shared_filter: str, message: Message) -> None:
+    """A created copy whose member is gone finds another one, or its end."""
+    if is_expired(message, partition.stamp_ms):
+        partition.accounting.expired += 1
+        return
+    group = partition.subscriptions.groups.get(shared_filter)
+    if group is None or not _give(partition, effects, group, message):
+        partition.accounting.drop(SESSION_ENDED.number)
 
 
 def _give(partition: Partition, effects: Effects, group: SharedGroup, message: Message) -> bool:

@@ -16,6 +16,7 @@ from quantum.core.broker.commands import (
     Command,
     DropDelivery,
     Entry,
+    GiveAgain,
     OpenEdge,
     OpenSession,
     PublishMessage,
@@ -31,7 +32,7 @@ from quantum.core.broker.lifecycle import close_edge, close_session, expire, ope
 from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
-from quantum.core.broker.publishing import publish_message, release_message
+from quantum.core.broker.publishing import give_back, publish_message, release_message
 from quantum.core.broker.retained import READ_STEPS
 from quantum.core.broker.retained_run import RetainedCursor
 from quantum.core.broker.session import Session
@@ -238,6 +239,8 @@ class BrokerState:
             return drop_delivery(partition, effects, command)
         if isinstance(command, SetBacklog):
             return set_backlog(partition, command)
+        if isinstance(command, GiveAgain):
+            return give_back(partition, effects, command)
         if isinstance(command, CloseEdge):
             return close_edge(partition, effects, edge, command)
         if isinstance(command, OpenEdge) or edge != HOUSEKEEPING:

@@ -187,7 +187,10 @@ class Subscriptions:
                 self.count += 1
             receiver = _receiver([(record, ephemeral_conn_epoch)])
             receivers = (receiver,)
-            route = self._new_route(receivers, ()) if receiver.is_ephemeral else self._new_route((), receivers)
+            if receiver.is_ephemeral:
+                route = self._new_route(receivers, (), False, record.topic_filter)
+            else:
+                route = self._new_route((), receivers, False, record.topic_filter)
             group.add(receiver, route)
             subscriber.groups[record.topic_filter] = group
         self._cut(topic_filter)
@@ -356,8 +359,7 @@ class Subscriptions:
             ephemeral.append(receiver)
             if receiver.no_local:
                 own_only[client_id] = None
-        route = self._new_route(tuple(ephemeral), tuple(replicated))
-        route.has_shared = bool(groups)
+        route = self._new_route(tuple(ephemeral), tuple(replicated), bool(groups), "")
         fanout = Fanout(route, len(ephemeral), own_only or None, tuple(groups))
         self._keep(topic_name, fanout)
         return fanout
@@ -402,9 +404,11 @@ class Subscriptions:
                 leaves.append(child.leaf)
         return leaves
 
-    def _new_route(self, receivers: tuple[Receiver, ...], replicated: tuple[Receiver, ...]) -> Route:
+    def _new_route(
+        self, receivers: tuple[Receiver, ...], replicated: tuple[Receiver, ...], has_shared: bool, shared_filter: str
+    ) -> Route:
         self.route_number += 1
-        return Route(self.route_number, receivers, replicated, False)
+        return Route(self.route_number, receivers, replicated, has_shared, shared_filter)
 
 
 def has_wildcard(topic_filter: str) -> bool:

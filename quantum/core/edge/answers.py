@@ -10,6 +10,7 @@ from quantum.core.broker.commands import (
     DropDelivery,
 )
 from quantum.core.broker.effects import (
+    Effects,
     Refused,
     Result,
     SendPublish,
@@ -37,11 +38,13 @@ from quantum.core.edge.pending import (
     ACK_UNSUBSCRIBE,
     COMPLETE_PUBLISH,
     DECIDED_BY_LOG,
+    END_SESSION,
     RECEIVE_PUBLISH,
     REFUSE_PUBLISH,
     RETAIN_PUBLISH,
     SLICE_SUBSCRIBE,
     SLICE_UNSUBSCRIBE,
+    Batch,
     Waiter,
 )
 from quantum.core.flow import CauseLedger
@@ -69,6 +72,27 @@ class Answers:
         self.reading_on: list[EdgeConnection] = []  # whose slices are all answered
         self.reading: list[EdgeConnection] = []  # opened here: what came behind CONNECT may be read
 
+    def answer_batch(self, batch: Batch, effects: Effects) -> None:
+        """The results of all commands of a batch, and the refusals between them, each in its turn."""
+        results = effects.results
+        if not batch.refused:
+            for waiter, result in zip(batch.waiters, results, strict=True):
+                if waiter is not None:
+                    self.answer(waiter, result)
+            return
+        refused = iter(batch.refused)
+        upcoming = next(refused, None)
+        for at, result in enumerate(results):
+            while upcoming is not None and upcoming[0] == at:
+                self.refuse(upcoming[2], upcoming[1])
+                upcoming = next(refused, None)
+            waiter = batch.waiters[at]
+            if waiter is not None:
+                self.answer(waiter, result)
+        while upcoming is not None:
+            self.refuse(upcoming[2], upcoming[1])
+            upcoming = next(refused, None)
+
     def answer(self, waiter: Waiter, result: Result) -> None:
         """One result for one connection. A closed connection hears nothing, but its counters are kept right."""
         connection = waiter.connection
@@ -92,6 +116,8 @@ class Answers:
             self._fanout.relay.fence()
             if isinstance(result, Refused):
                 self._causes.note(result.cause, connection.client_id, "retained message at QoS 0")
+        elif then == END_SESSION:
+            self._fanout.orphans.on_left(connection.conn_epoch)
         elif isinstance(result, SessionOpened):
             self._on_opened(connection, result)
         elif connection.state == OPENING:
@@ -227,7 +253,11 @@ class Answers:
     def end_session(self, connection: EdgeConnection, expiry_s: int) -> None:
         """The connection of an open session ended: tell the log."""
         how = CLOSED_WITH_WILL if connection.will_on_close else CLOSED_NORMALLY
-        self._inbound.batch.add(CloseSession(connection.client_id, connection.conn_epoch, how, expiry_s), None)
+        waiter: Waiter | None = None
+        if connection.is_ephemeral:
+            waiter = Waiter(connection, END_SESSION, 0)
+            self._fanout.orphans.on_leaving(connection.conn_epoch)
+        self._inbound.batch.add(CloseSession(connection.client_id, connection.conn_epoch, how, expiry_s), waiter)
 
     # -- replicated sessions --------------------------------------------------------------------------------------
 

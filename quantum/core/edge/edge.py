@@ -7,6 +7,7 @@ every edge is shown every applied entry: what concerns connections elsewhere is 
 
 from typing import Final, final
 
+from quantum.core.broker.commands import GiveAgain
 from quantum.core.broker.effects import Effects
 from quantum.core.causes import (
     BAD_USER_NAME_OR_PASSWORD,
@@ -218,6 +219,7 @@ class Edge:
             if connection.state in (OPENING, OPEN):
                 self._close_ended(connection, cause)
         self._inbound.slices.on_lost()
+        self.fanout.orphans.on_edge_closed()
 
     def on_applied(self, batch: Batch | None, effects: Effects) -> None:
         """An entry is committed, durable and applied here; `batch` is what this edge had proposed in it."""
@@ -238,9 +240,11 @@ class Edge:
             if close.edge == edge:
                 connection = self.connections.get(close.conn_id)
                 if connection is not None and connection.state != CLOSED:
+                    fanout.orphans.on_left(close.conn_epoch)
                     self._close_ended(connection, close.cause)
         if batch is not None:
-            self._answer_batch(batch, effects)
+            self._answers.answer_batch(batch, effects)
+            fanout.orphans.on_applied(batch)
         for message, route in effects.deliveries:
             fanout.deliver(message, route)
         for send in effects.sends:
@@ -251,27 +255,6 @@ class Edge:
         for relayed in fanout.relay.take_held():
             fanout.deliver_relayed(relayed)
         self._finish_answers()
-
-    def _answer_batch(self, batch: Batch, effects: Effects) -> None:
-        answer = self._answers.answer
-        results = effects.results
-        if not batch.refused:
-            for waiter, result in zip(batch.waiters, results, strict=True):
-                if waiter is not None:
-                    answer(waiter, result)
-            return
-        refused = iter(batch.refused)
-        upcoming = next(refused, None)
-        for at, result in enumerate(results):
-            while upcoming is not None and upcoming[0] == at:
-                self._answers.refuse(upcoming[2], upcoming[1])
-                upcoming = next(refused, None)
-            waiter = batch.waiters[at]
-            if waiter is not None:
-                answer(waiter, result)
-        while upcoming is not None:
-            self._answers.refuse(upcoming[2], upcoming[1])
-            upcoming = next(refused, None)
 
     def _finish_answers(self) -> None:
         answers = self._answers
@@ -321,10 +304,16 @@ class Edge:
         if self._is_abandoned:
             self._is_abandoned = False
             batch.drop_abandoned()
+        self.fanout.orphans.feed(batch)
         if not batch.commands and not batch.refused:
             return None
         self._inbound.batch = Batch()
         return batch
+
+    def take_last(self) -> list[GiveAgain]:
+        """What goes with the entry that closes this edge; anything else that was still to be said follows from that."""
+        self._inbound.batch = Batch()
+        return self.fanout.orphans.take_last()
 
     def take_ephemeral(self) -> list[tuple[int, bytes]]:
         """(edge, or 0 for every other node that lives; what its edge is told with `on_ephemeral`)."""
@@ -363,7 +352,8 @@ class Edge:
             out.clear()
         for connection in again:
             fanout.mark(connection)
-        return is_checking or bool(again) or self._inbound.slices.is_due() or self.reading.is_due()
+        is_busy = is_checking or bool(again) or self._inbound.slices.is_due() or self.reading.is_due()
+        return is_busy or (self._is_open and fanout.orphans.is_due())
 
     def next_deadline_ms(self) -> int:
         """When a connection must be looked at, 0 for never."""

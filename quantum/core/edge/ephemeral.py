@@ -1,4 +1,5 @@
-"""Queue and inflight of an ephemeral session: they live with its connection and are owed to nobody after it.
+"""Queue and inflight of an ephemeral session: they live with its connection, and are owed to nobody after it but to the
+other members of a shared group.
 
 Everything that changes what is in flight towards such a client is in this file. Nothing is ever sent twice: a resend
 needs a resumed session, and an ephemeral one is never resumed.
@@ -25,12 +26,16 @@ class Queued:
     qos: int  # as delivered
     retain: bool
     subscription_ids: tuple[int, ...]
+    shared_filter: str  # "" unless the session was chosen from this shared group
 
-    def __init__(self, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...], shared_filter: str
+    ) -> None:
         self.message = message
         self.qos = qos
         self.retain = retain
         self.subscription_ids = subscription_ids
+        self.shared_filter = shared_filter
 
     def size(self) -> int:
         """Bytes this counts for in the queue."""
@@ -41,11 +46,21 @@ class Queued:
 class EphemeralQueue:
     """Messages towards one client: those in flight by Packet Identifier, and those behind them in order."""
 
-    __slots__ = ("_last_packet_id", "inflight", "is_behind", "queued_bytes", "waiting", "waiting_count", "window")
+    __slots__ = (
+        "_last_packet_id",
+        "inflight",
+        "is_behind",
+        "queued_bytes",
+        "shares",
+        "waiting",
+        "waiting_count",
+        "window",
+    )
 
     def __init__(self, window: int) -> None:
         self.window = window  # the client's Receive Maximum
         self.inflight: dict[int, int] = {}  # Packet Identifier → what is awaited
+        self.shares: dict[int, tuple[str, Message]] | None = None  # in flight at QoS 1 from shared groups: id → whose
         self.waiting: deque[Queued | RetainedRun] | None = None  # made when it is first needed
         self.waiting_count = 0  # of messages; those of the runs as far as they are read
         self.queued_bytes = 0  # without those of the runs, which are kept by the retained store anyway
@@ -65,6 +80,30 @@ class EphemeralQueue:
         self._last_packet_id = packet_id
         inflight[packet_id] = qos  # QoS 1 awaits PUBACK, QoS 2 PUBREC: the numbers agree
         return packet_id
+
+    def let_go(self, packet_id: int) -> None:
+        """The message of this Packet Identifier could not be sent."""
+        del self.inflight[packet_id]
+        if self.shares is not None:
+            self.shares.pop(packet_id, None)
+
+    def remember(self, packet_id: int, shared_filter: str, message: Message) -> None:
+        """The message of this Packet Identifier is another member's if it is not acknowledged. 4.8.2"""
+        if self.shares is None:
+            self.shares = {}
+        self.shares[packet_id] = (shared_filter, message)
+
+    def left_by_groups(self) -> list[tuple[str, Message]]:
+        """The session has ended: what other members of its shared groups are given instead, in order.
+
+        That is QoS 1 that was never acknowledged, and what was never sent; QoS 2 that is being sent stays with the member
+        it was chosen for [MQTT-4.8.2-5].
+        """
+        left = list(self.shares.values()) if self.shares is not None else []
+        for item in self.waiting or ():
+            if isinstance(item, Queued) and item.shared_filter and item.qos:
+                left.append((item.shared_filter, item.message))
+        return left
 
     def push(self, queued: Queued) -> None:
         """Put a message behind all others."""
@@ -103,7 +142,7 @@ class EphemeralQueue:
         item = self.waiting[0]
         if isinstance(item, RetainedRun):
             message = item.first()
-            return Queued(message, item.qos_of(message), True, item.subscription_ids)
+            return Queued(message, item.qos_of(message), True, item.subscription_ids, "")
         return item
 
     def drop_first(self) -> None:
@@ -133,6 +172,8 @@ class EphemeralQueue:
         if self.inflight.get(packet_id) != AWAITING_PUBACK:
             return False
         del self.inflight[packet_id]
+        if self.shares is not None:
+            self.shares.pop(packet_id, None)
         return True
 
     def on_pubrec(self, packet_id: int, is_refused: bool) -> bool:

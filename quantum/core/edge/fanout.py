@@ -26,6 +26,7 @@ from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import EdgeConnection
 from quantum.core.edge.ephemeral import EphemeralQueue, Queued
 from quantum.core.edge.ledger import EdgeLedger
+from quantum.core.edge.orphans import Orphans
 from quantum.core.edge.relay import Relay, Relayed
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT, PublishRun
@@ -106,8 +107,9 @@ class Fanout:
         "clock_ms",
         "dirty",
         "ledger",
-        "relay",
         "left_index",
+        "orphans",
+        "relay",
         "sessions",
     )
 
@@ -120,6 +122,7 @@ class Fanout:
         self.dirty: list[EdgeConnection] = []  # connections with bytes to write or a queue to look at this turn
         self.backlogs: list[SetBacklog] = []  # what the log is to be told of ephemeral sessions
         self.ledger = EdgeLedger()
+        self.orphans = Orphans(config.pending_bytes_max, self.ledger, causes)
         self.relay = Relay(causes)
         self.left_index = 0  # the newest of all connections
         self.clock_ms = 0  # replicated time, for message expiry
@@ -316,8 +319,36 @@ class Fanout:
         targets = self._targets.get(route.number)
         if targets is None:
             targets = self._look_up(route)
+        if route.shared_filter:
+            self._deliver_share(targets, message, route)
+            return
         for target in targets.all:
             self._deliver_to(target, message)
+
+    def _deliver_share(self, targets: Targets, message: Message, route: Route) -> None:
+        """Deliver what the chosen member of a shared group is given, and remember whose it is at QoS 1 and 2."""
+        receiver = route.receivers[0]
+        qos = message.qos if message.qos < receiver.qos else receiver.qos  # [MQTT-4.8.2-3]
+        if not targets.all:
+            if qos:
+                self.orphans.on_late(receiver.conn_epoch, route.shared_filter, message)
+            return
+        if not qos:
+            self._deliver_to(targets.all[0], message)
+            return
+        connection = targets.all[0].connection
+        retain = message.retain and receiver.retain_as_published
+        self.ledger.created += 1
+        queue = self._queue_of(connection)
+        packet_id = 0 if connection.is_blocked or queue.waiting else queue.admit(qos)
+        if not packet_id:
+            self._enqueue(connection, queue, message, qos, retain, receiver.subscription_ids, route.shared_filter)
+            return
+        self.ledger.open += 1
+        if qos == 1:
+            queue.remember(packet_id, route.shared_filter, message)
+        self._write(connection, message, qos, retain, receiver.subscription_ids, packet_id)
+        self.mark(connection)
 
     def _deliver_to(self, target: Target, message: Message) -> None:
         receiver = target.receiver
@@ -379,8 +410,9 @@ class Fanout:
         qos: int,
         retain: bool,
         subscription_ids: tuple[int, ...],
+        shared_filter: str = "",
     ) -> None:
-        queued = Queued(message, qos, retain, subscription_ids)
+        queued = Queued(message, qos, retain, subscription_ids, shared_filter)
         size = queue.queued_bytes + queued.size()
         config = self._config
         if qos == 0:
@@ -462,7 +494,7 @@ class Fanout:
     def _let_go(self, connection: EdgeConnection, qos: int, packet_id: int) -> None:
         if qos:
             assert connection.queue is not None
-            del connection.queue.inflight[packet_id]
+            connection.queue.let_go(packet_id)
             self.ledger.open -= 1
 
     def _expiry_s(self, message: Message) -> int:
@@ -504,6 +536,8 @@ class Fanout:
             queue.drop_first()
             if not queued.qos:
                 self.ledger.open -= 1
+            elif queued.qos == 1 and queued.shared_filter:
+                queue.remember(packet_id, queued.shared_filter, queued.message)
             budget -= queued.size() + PUMP_MESSAGE_BYTES
             self._write(connection, queued.message, queued.qos, queued.retain, queued.subscription_ids, packet_id)
         if queue.has_caught_up():
@@ -519,12 +553,13 @@ class Fanout:
         return READ_BYTES
 
     def abandon(self, connection: EdgeConnection, cause: Cause) -> None:
-        """Nothing is owed to the connection any more."""
+        """Nothing is owed to the connection any more; what shared groups gave it is owed to other members."""
         queue = connection.queue
         connection.queue = None
         if queue is not None:
             owed = queue.size()
             if owed:
+                owed -= self.orphans.take_over(queue)
                 self.ledger.open -= owed
                 self.ledger.drop(cause, owed)
                 self._causes.count(cause, owed)

@@ -26,6 +26,7 @@ ACK_UNSUBSCRIBE: Final = 7
 REFUSE_PUBLISH: Final = 9  # PUBACK with the cause the edge decided
 SLICE_SUBSCRIBE: Final = 10  # more of the same packet follows
 SLICE_UNSUBSCRIBE: Final = 11
+END_SESSION: Final = 12  # nothing is sent: the session has ended in the log as it had here
 ACK_DELIVERY: Final = 8  # PUBREL with 0x92 where PUBREC named an unknown Packet Identifier
 
 DECIDED_BY_LOG: Final = -1  # in place of a reason code of SUBACK

@@ -288,11 +288,11 @@ class Node:
         elif is_quiet or is_late:
             self._is_leaving = True
             self._edge.on_stopping(SHUTTING_DOWN)
-            self._edge.take_batch()
+            left = self._edge.take_last()
             if is_late or not router.is_open or not self._presence.others:
                 self._state = STOPPED
             else:
-                router.submit_close()
+                router.submit_close(left)
 
     def _fail(self) -> None:
         """The disk cannot be trusted: nothing more is acknowledged by this process (FAULTS W7)."""

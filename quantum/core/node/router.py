@@ -9,7 +9,16 @@ from collections import deque
 from struct import Struct, error
 from typing import Final, final
 
-from quantum.core.broker.commands import CloseEdge, Command, Entry, OpenEdge, decode_entry, encode_entry, stamped
+from quantum.core.broker.commands import (
+    CloseEdge,
+    Command,
+    Entry,
+    GiveAgain,
+    OpenEdge,
+    decode_entry,
+    encode_entry,
+    stamped,
+)
 from quantum.core.broker.effects import Effects
 from quantum.core.broker.state import BrokerState
 from quantum.core.edge.pending import Batch, Pending, Unapplied
@@ -98,10 +107,12 @@ class Router:
         self._unsent.append(unapplied)
         self._unsent_bytes += len(unapplied.data)
 
-    def submit_close(self) -> None:
-        """Close this node's edge: as if all its connections were cut."""
+    def submit_close(self, left: list[GiveAgain]) -> None:
+        """Close this node's edge: as if all its connections were cut. What they leave to others goes behind that."""
         batch = Batch()
         batch.add(CloseEdge(self._node, self.pending.incarnation), None)
+        for command in left:
+            batch.add(command, None)
         self.submit(batch)
 
     def on_applied(self, effects: Effects) -> Batch | None:
