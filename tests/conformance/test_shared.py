@@ -225,6 +225,63 @@ def test_what_was_sent_and_not_acknowledged_is_not_lost_with_its_member(
     ended(target, version, f"{name}-b")
 
 
+@pytest.mark.parametrize("how", ["drops", "disconnects", "is taken over", "breaks the rules"])
+@pytest.mark.parametrize("window", [2, 100], ids=["full", "wide"])
+@pytest.mark.versions(5)
+def test_what_a_member_without_expiry_did_not_acknowledge_is_given_to_another(
+    target: Target, version: int, name: str, window: int, how: str
+) -> None:
+    """QoS 1: what it acknowledged stays its own; what was sent, and what waited for its window, comes in order."""
+    if not target.says_why:
+        pytest.skip("4.8.2 says SHOULD; Quantum does")
+    properties = [(raw.RECEIVE_MAXIMUM, window)]
+    holding = opened(target, version, f"{name}-a", properties=properties)
+    with holding, opened(target, version, f"{name}-b") as other, opened(target, version, f"{name}-p") as publisher:
+        holding.subscribe((f"$share/g/{name}/t", 1))
+        for number in range(6):
+            publisher.publish(f"{name}/t", b"%d" % number, qos=1)
+        complete(holding, holding.expect(raw.PUBLISH))
+        holding.send(raw.pingreq())
+        while holding.read().type == raw.PUBLISH:
+            pass
+        other.subscribe((f"$share/g/{name}/t", 1))
+        if how == "drops":
+            holding.close()
+        elif how == "disconnects":
+            holding.disconnect()
+        elif how == "is taken over":
+            opened(target, version, f"{name}-a").close()
+        else:
+            holding.send(raw.packet(raw.PINGREQ, 0, b"\x00"))
+        came = [message(other) for _ in range(5)]
+        assert [b"%d" % number for number in range(1, 6)] == [each.payload for each in came]
+        assert not any(each.dup for each in came)
+        other.expect_silence()
+
+
+@statement("MQTT-4.8.2-5")
+@pytest.mark.parametrize("step", ["publish", "pubrel"])
+@pytest.mark.versions(5)
+def test_a_qos_2_delivery_that_began_ends_with_a_member_without_expiry(
+    target: Target, version: int, name: str, step: str
+) -> None:
+    holding = opened(target, version, f"{name}-a", properties=[(raw.RECEIVE_MAXIMUM, 1)])
+    with holding, opened(target, version, f"{name}-b") as other, opened(target, version, f"{name}-p") as publisher:
+        holding.subscribe((f"$share/g/{name}/t", 2))
+        publisher.publish(f"{name}/t", b"began", qos=2)
+        publisher.publish(f"{name}/t", b"waited", qos=2)
+        received = holding.expect(raw.PUBLISH)
+        assert b"began" == received.payload
+        if step == "pubrel":
+            holding.send(raw.ack(version, raw.PUBREC, received.packet_id))
+            holding.expect(raw.PUBREL)
+        other.subscribe((f"$share/g/{name}/t", 2))
+        holding.close()
+        if target.says_why:
+            assert b"waited" == message(other).payload
+        other.expect_silence()
+
+
 @statement("MQTT-4.8.2-4", "MQTT-4.4.0-1")
 @pytest.mark.parametrize("step", ["publish", "pubrel"])
 @pytest.mark.versions(5)

@@ -4,6 +4,7 @@ naive model written from the text; results, deliveries, sends and sessions must 
 import pytest
 
 from quantum.core.broker.commands import Entry, encode_entry
+from quantum.core.broker.effects import SendPublish
 from quantum.core.broker.state import BrokerState
 from quantum.core.prng import Prng
 from quantum.sim.comparison import compare, compare_edges, compare_state
@@ -65,6 +66,12 @@ def test_random_commands_reach_every_corner_they_are_for() -> None:
                 "a session taken over at another edge": any(close.edge != entry.edge for close in effects.closes),
                 "sends to other edges": any(send.edge != entry.edge for send in effects.sends),
                 "deliveries of ephemeral sessions": bool(effects.deliveries),
+                "a message given back to an ephemeral session": any(
+                    message.number > 1_000_000 for message, _ in effects.deliveries
+                ),
+                "a message given back to a replicated session": any(
+                    isinstance(send, SendPublish) and send.message.number > 1_000_000 for send in effects.sends
+                ),
                 "own messages by some subscriptions only": any(
                     receiver.own is not None and receiver.client_id == message.client_id
                     for message, route in effects.deliveries

@@ -291,6 +291,7 @@ class Edge:
             if connection.state != CLOSED:
                 self._close(connection, cause, cause.text)
         self._inbound.batch = Batch()
+        self._is_open = False
 
     # -- outputs --------------------------------------------------------------------------------------------------
 

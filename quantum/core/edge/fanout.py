@@ -560,6 +560,7 @@ class Fanout:
             owed = queue.size()
             if owed:
                 owed -= self.orphans.take_over(queue)
+            if owed:
                 self.ledger.open -= owed
                 self.ledger.drop(cause, owed)
                 self._causes.count(cause, owed)

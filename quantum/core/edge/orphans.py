@@ -15,7 +15,6 @@ from typing import Final, final
 
 from quantum.core.broker.commands import GiveAgain
 from quantum.core.broker.message import Message
-from quantum.core.broker.queue import size_of
 from quantum.core.causes import ORPHANS_MAX, SESSION_ENDED, Cause
 from quantum.core.edge.ephemeral import EphemeralQueue
 from quantum.core.edge.ledger import EdgeLedger
@@ -125,6 +124,10 @@ class Orphans:
         """What goes with the very last entry of this edge; anything beyond that is lost with the process."""
         last = self._take_slice(LAST_SLICE_BYTES)
         self._settle(last)
+        while self._waiting:
+            self._waiting.popleft()
+            self._drop(SESSION_ENDED)
+        self._waiting_bytes = 0
         return last
 
     # -- private --------------------------------------------------------------------------------------------------
@@ -163,4 +166,4 @@ class Orphans:
 
 def _size_of(command: GiveAgain) -> int:
     message = command.message
-    return size_of(message) + len(message.properties) + ORPHAN_BYTES
+    return len(message.payload) + len(message.topic_name) + len(message.properties) + ORPHAN_BYTES

@@ -15,6 +15,7 @@ from quantum.core.broker.commands import (
     Command,
     DropDelivery,
     Entry,
+    GiveAgain,
     OpenEdge,
     OpenSession,
     PublishMessage,
@@ -55,6 +56,8 @@ class RandomLog:
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
+        self._orphans = random.Random(-seed - 1)
+        self._orphan_count = 0
         self.now_ms = 1_000_000
         self.epochs: dict[str, int] = {}
         self.flights: dict[str, dict[int, int]] = {}  # the next step by packet id, of what a client has not finished
@@ -83,7 +86,18 @@ class RandomLog:
             limits = (chance.randint(3, 7), chance.randint(2, 8), chance.randint(1, 12), 400, 4, chance.randint(20, 80))
             return Entry(self.now_ms, HOUSEKEEPING, 0, 0, [SetPolicy(*limits, chance.randint(0, 2))])
         commands = [self._command() for _ in range(chance.choice([0, 1, 1, 1, 2, 5]))]
+        if self._orphans.random() < 0.1:
+            commands.append(self._orphan())
         return Entry(self.now_ms, edge, max(0, incarnation), max(0, seq + 1), commands)
+
+    def _orphan(self) -> GiveAgain:
+        chance = self._orphans
+        self._orphan_count += 1
+        payload = b"o" * chance.randint(0, 20)
+        message = Message(chance.choice(TOPICS), payload, chance.randint(1, 2), chance.random() < 0.5)
+        message.number = 1_000_000 + self._orphan_count
+        message.deadline_ms = chance.choice([0, 0, self.now_ms, self.now_ms + 5000])
+        return GiveAgain(chance.choice(FILTERS), message)
 
     def on_effects(self, entry: Entry, effects: Effects) -> None:
         """Learn from the answers, and check what every client would check."""

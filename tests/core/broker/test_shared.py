@@ -5,7 +5,16 @@ Method: groups of ephemeral, connected and absent members, driven by hand. Sourc
 
 import pytest
 
-from quantum.core.broker.commands import CLOSED_WITH_WILL, SetPolicy
+from quantum.core.broker.commands import (
+    CLOSED_WITH_WILL,
+    CloseEdge,
+    Entry,
+    GiveAgain,
+    SetPolicy,
+    decode_entry,
+    encode_entry,
+)
+from quantum.core.broker.message import Message
 from quantum.core.mqtt.packets import Subscription
 from tests.core.broker.tape import BIG, Tape
 
@@ -188,6 +197,59 @@ def test_error_of_a_member_is_not_given_to_another() -> None:
     tape.puback("a", 1, 0x80)
     assert [] == tape.sent()
     assert 1 == tape.count("dropped", "client_refused")
+
+
+def _orphan(shared_filter: str = "$share/g/t", qos: int = 1, deadline_ms: int = 0) -> GiveAgain:
+    message = Message("t", b"orphan", qos, True, b"\x01\x01", 30, "p")
+    message.number = 7
+    message.deadline_ms = deadline_ms
+    return GiveAgain(shared_filter, message)
+
+
+def test_what_an_edge_gives_back_is_another_copy_for_the_member_whose_turn_it_is() -> None:
+    tape = _tape(ephemeral="ab", replicated="c")
+    assert "a" == _takers(tape, 1)
+    assert [0, 0] == tape.do(_orphan(), _orphan()).results
+    assert [("orphan", ("b",))] == tape.delivered()
+    assert [("c", "orphan", 1, 1, False)] == tape.sent()
+    assert 3 == tape.count("created")
+    assert 2 == tape.count("delivered")
+    assert 1 == tape.state.counts()["inflight_messages"]
+
+
+def test_what_an_edge_gives_back_behind_its_own_end_finds_no_member_of_it() -> None:
+    tape = _tape(ephemeral="ab")
+    tape.open("r", expiry_s=BIG, edge=2)
+    tape.subscribe("r", "$share/g/t")
+    entry = Entry(tape.now_ms, 1, 1, tape.state.edge_forward_seq(1) + 1, [CloseEdge(1, 1), _orphan()])
+    assert [0, 0] == tape.apply(entry).results
+    assert [] == tape.delivered()
+    assert [("r", "orphan", 1, 1, False)] == tape.sent()
+
+
+@pytest.mark.parametrize(
+    "command, column, cause",
+    [
+        (_orphan(deadline_ms=1), "expired", ""),
+        (_orphan("$share/h/t"), "dropped", "session_ended"),
+        (_orphan("t"), "dropped", "session_ended"),
+    ],
+)
+def test_what_an_edge_gives_back_and_nobody_can_take_has_its_column(
+    command: GiveAgain, column: str, cause: str
+) -> None:
+    tape = _tape(ephemeral="a")
+    assert 0 == tape.one(command)
+    assert [] == tape.delivered()
+    assert 1 == tape.count(column, cause)
+
+
+def test_what_an_edge_gives_back_keeps_all_that_the_message_was_stamped_with() -> None:
+    command = _orphan(qos=2, deadline_ms=9)
+    (decoded,) = decode_entry(encode_entry(Entry(0, 1, 1, 1, [command]))).commands
+    assert isinstance(decoded, GiveAgain)
+    assert command.to_row() == decoded.to_row()
+    assert (7, 9) == (decoded.message.number, decoded.message.deadline_ms)
 
 
 @pytest.mark.parametrize("kind", ["ephemeral", "replicated"])
