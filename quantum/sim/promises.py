@@ -236,6 +236,10 @@ class Promises:
         session.has_left = True
         self._shared.on_abandoned(session)
 
+    def on_disturbed(self) -> None:
+        """Something is wrong with the nodes or between them."""
+        self._shared.on_disturbed(self.book.clock)
+
     def on_requests_lost(self, session: Session) -> None:
         """The connection ended: whether what it carried without acknowledgement had arrived, nobody can tell."""
         session.online_since = OPEN_END
@@ -348,6 +352,7 @@ class Promises:
                 f"{message} with QoS {message.qos} was acknowledged to {message.publisher}",
                 f"{session.client_id}, subscribed to {standing.topic_filter} before it was sent, never got it",
             )
+        self._shared.finish()
         for group, message in self._shared.owed():
             self.violate(
                 "M13",

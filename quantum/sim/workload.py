@@ -90,6 +90,9 @@ def draw_plans(prng: Prng, options: WorkloadOptions) -> list[ClientPlan]:
         member = _draw_plan(prng.stream(f"member {number}"), options, len(plans))
         _make_reader(member, prng, f"member-{number}", [Subscription(f"$share/{group}/s/#", prng.between(1, 2))])
         member.share_group = group
+        if number >= options.group_count and prng.stream(f"brief {number}").chance(1, 2):
+            member.is_persistent = False  # Its session ends with its connection; one of each group stays.
+            member.expiry_s = 0
         member.action_weights[RESUBSCRIBE] = member.action_weights[UNSUBSCRIBE] = int(prng.chance(1, 4))
         member.action_weights[START_CLEAN] = int(prng.chance(1, 3))
         plans.append(member)

@@ -501,6 +501,7 @@ class World:
 
     def _disturb(self) -> None:
         self._farewells.on_disturbed()
+        self.promises.on_disturbed()
 
     def _client_due(self, number: int) -> None:
         behaviour = self.behaviours[number]

@@ -109,6 +109,27 @@ SESSIONS: Final = (
         MQTT,
     ),
     Mutant(
+        "what a brief shared member leaves is lost",
+        "core/edge/orphans.py",
+        "        left = queue.left_by_groups()\n",
+        "        left = queue.left_by_groups()[:0]\n",
+        MQTT,
+    ),
+    Mutant(
+        "what a brief shared member is given behind its end is lost",
+        "core/edge/orphans.py",
+        "        if conn_epoch not in self._leaving:\n",
+        "        if conn_epoch >= 0:\n",
+        MQTT,
+    ),
+    Mutant(
+        "QoS 2 of a brief shared member given to another",
+        "core/edge/fanout.py",
+        "        if qos == 1:\n            queue.remember(",
+        "        if qos:\n            queue.remember(",
+        MQTT,
+    ),
+    Mutant(
         "queue changed behind the back of a snapshot",
         "core/broker/outgoing.py",
         "    partition.cutter.before_change(session.bucket)\n    accounting = partition.accounting\n"

@@ -292,6 +292,20 @@ SESSIONS = {
         GROUP + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n ! b< publish t/1 1 x id=1",
     ),
     "no member of a group": ("M13", GROUP + "p publish t/1 1 x\n p< puback x\n = b< publish t/1 1 x id=1"),
+    "lost with the session it was given to": (
+        "M13",
+        GROUP + "p publish t/1 1 x\n p< puback x\n a drop\n a connect clean\n a< connack\n = b< publish t/1 1 x id=1",
+    ),
+    "lost with a session that ends with its connection": (
+        "M13",
+        "plan a ephemeral\n" + GROUP + "p publish t/1 1 x\n p< puback x\n a drop\n = b< publish t/1 1 x id=1",
+    ),
+    "two members of a group, though the session of the first one stands": (
+        "M13",
+        "plan a ephemeral\n"
+        + GROUP
+        + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n ! b< publish t/1 1 x id=1",
+    ),
     "QoS 0 to two members": ("M13", GROUP + "p publish t/1 0 x\n a< publish t/1 0 x\n ! b< publish t/1 0 x"),
     "QoS 2 to another member after the first went away": (
         "M13",

@@ -146,8 +146,8 @@ GOOD = {
         + "p publish r/1 1 a retain\n p< puback a\n s connect\n s< connack\n s subscribe r/1 1\n s< suback 1\n"
         + "s< publish r/1 1 a id=1 retain\n s subscribe r/1 1\n s< suback 1\n s< publish r/1 1 a id=2 retain"
     ),
-    "a shared message lost with the session it was given to": (
-        GROUP + "p publish t/1 1 x\n p< puback x\n a drop\n a connect clean\n a< connack"
+    "a QoS 2 message lost with the session it was given to": (
+        GROUP + "p publish t/1 2 x\n p< pubrec x\n p< pubcomp x\n a drop\n a connect clean\n a< connack"
     ),
     "a shared message given to another when the first one's session ended": (
         GROUP + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n a drop\n a connect clean\n a< connack\n"
@@ -163,8 +163,16 @@ GOOD = {
         + "s drop\n p publish t/1 1 a expiry=1\n p publish t/1 1 b\n p drop\n p connect\n wait 5000\n p< connack present\n"
         + "s connect\n s< connack present\n s< publish t/1 1 b id=1\n s< publish t/1 1 a id=2 expiry=1"
     ),
-    "a shared message lost between a clean start and its answer": (
-        GROUP + "a drop\n a connect clean\n p publish t/1 1 x\n p< puback x\n a< connack"
+    "a QoS 2 message of a group lost between a clean start and its answer": (
+        GROUP + "a drop\n a connect clean\n p publish t/1 2 x\n p< pubrec x\n p< pubcomp x\n a< connack"
+    ),
+    "a shared message lost with the node of a member whose session ends with its connection": (
+        "plan a ephemeral\n" + GROUP + "p publish t/1 1 x\n p< puback x\n world disturbed a\n a drop"
+    ),
+    "a shared message given to another before the first one's client learns that its session ended": (
+        "plan a ephemeral\n"
+        + GROUP
+        + "p publish t/1 1 x\n p< puback x\n a< publish t/1 1 x id=1\n b< publish t/1 1 x id=1\n a drop"
     ),
     "a connection that was taken over may be heard until then": (
         BOTH + "p publish t/1 0 a\n p connect\n p< connack present\n s< publish t/1 0 a"
@@ -200,7 +208,8 @@ GOOD = {
     "QoS 2 sent again to a session that was begun anew, behind the other writer": (
         RESENT_RETAINED + "o connect\n o< connack\n o subscribe r/1 1\n o< suback 1\n o< publish r/1 1 a id=1 retain"
     ),
-    "a shared message lost with a session whose end the server noticed late": (
-        UNNOTICED + "p publish t/1 1 x\n p< puback x\n a connect\n a drop\n a connect\n a< connack present"
+    "a QoS 2 message lost with a session whose end the server noticed late": (
+        UNNOTICED
+        + "p publish t/1 2 x\n p< pubrec x\n p< pubcomp x\n a connect\n a drop\n a connect\n a< connack present"
     ),
 }

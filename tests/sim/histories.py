@@ -286,6 +286,8 @@ class History:
             for key in client.wills_due:
                 self.promises.on_will_due(key)
             client.wills_due = []
+        elif verb == "disturbed":
+            self.promises.on_disturbed()
         elif verb == "settled":
             if not client.is_settled:
                 self.promises.violate("L2", "everybody had time", f"{who} still waits")

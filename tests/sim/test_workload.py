@@ -40,7 +40,8 @@ def test_witnesses_owe_nothing_and_stay() -> None:
         for number, plan in enumerate(plans_of(seed)):
             assert number == plan.number
             if plan.client_id == "monitor" or plan.share_group:
-                assert NEVER_S == plan.expiry_s
+                assert plan.expiry_s == (NEVER_S if plan.is_persistent else 0)
+                assert plan.is_persistent or plan.share_group
                 assert not plan.topics
                 assert not plan.retained_topics
                 assert not behaviour_of(plan).leaves
