@@ -5,7 +5,7 @@ Method: members by the node's door, several edges over one log, and the nodes of
 
 import pytest
 
-from quantum.core.causes import ORPHANS_MAX, SESSION_ENDED
+from quantum.core.causes import ORPHANS_MAX, SESSION_ENDED, SHUTTING_DOWN
 from quantum.core.edge import orphans
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.mqtt.packets import Connect, Disconnect, Packet, Puback, Publish, Pubrec, Subscribe, Subscription
@@ -38,6 +38,22 @@ def dropped(door: Door) -> int:
 def check_ledgers(door: Door) -> None:
     assert door.node.edge.fanout.ledger.is_balanced()
     assert door.node.partition.is_balanced()
+
+
+def test_a_node_that_stops_leaves_no_more_than_one_entry_may_hold() -> None:
+    several = Several(1)
+    conn_id = several.connect(1, "a")
+    several.subscribe(conn_id, Subscription("$share/g/jobs", 1))
+    publisher = several.connect(1, "p")
+    payload = bytes(orphans.LAST_SLICE_BYTES // 5)
+    for number in range(1, 8):
+        several.send(publisher, Publish("jobs", payload, 1, packet_id=number))
+    edge = several.sites[1].edge
+    edge.on_stopping(SHUTTING_DOWN)
+    assert 4 == len(edge.take_last())
+    ledger = edge.fanout.ledger
+    assert (4, 0, {SESSION_ENDED.number: 3}) == (ledger.given_back, ledger.open, ledger.dropped)
+    assert ledger.is_balanced()
 
 
 @pytest.mark.parametrize("how", ["cut", "disconnect", "protocol error", "taken over", "keep alive"])
@@ -181,15 +197,17 @@ def test_what_is_given_before_the_log_knows_of_the_end_is_given_again() -> None:
     check_ledgers(door)
 
 
-def test_a_long_queue_goes_back_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orphans, "SLICE_BYTES", 2 * (orphans.ORPHAN_BYTES + len("jobs1")))
+def test_a_long_queue_goes_back_in_slices() -> None:
+    size = orphans.SLICE_BYTES // 2 - orphans.ORPHAN_BYTES - len("jobs")  # two of them make a slice
     door = Door()
     conn_id = member(door, "a")
-    publish(door, 9)
+    publisher, _ = door.connected("p")
+    for number in range(1, 10):
+        door.send_packet(publisher, Publish("jobs", bytes([number]) * size, 1, packet_id=number))
     other = member(door, "b")
     before = door.node.storage.groups[1].applied_index
     door.cut(conn_id)
-    assert [b"%d" % n for n in range(1, 10)] == payloads(door.take(other))
+    assert list(range(1, 10)) == [payload[0] for payload in payloads(door.take(other))]
     assert 5 == door.node.storage.groups[1].applied_index - before
     check_ledgers(door)
 
