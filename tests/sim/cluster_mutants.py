@@ -116,13 +116,6 @@ SESSIONS: Final = (
         MQTT,
     ),
     Mutant(
-        "what a brief shared member is given behind its end is lost",
-        "core/edge/orphans.py",
-        "        if conn_epoch not in self._leaving:\n",
-        "        if conn_epoch >= 0:\n",
-        MQTT,
-    ),
-    Mutant(
         "QoS 2 of a brief shared member given to another",
         "core/edge/fanout.py",
         "        if qos == 1:\n            queue.remember(",
