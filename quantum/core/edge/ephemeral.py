@@ -26,7 +26,7 @@ class Queued:
     qos: int  # as delivered
     retain: bool
     subscription_ids: tuple[int, ...]
-    shared_filter: str  # "" unless the session was chosen from this shared group
+    shared_filter: str  # "" unless the session was chosen from this shared group, and at QoS 0
 
     def __init__(
         self, message: Message, qos: int, retain: bool, subscription_ids: tuple[int, ...], shared_filter: str
@@ -101,7 +101,7 @@ class EphemeralQueue:
         """
         left = list(self.shares.values()) if self.shares is not None else []
         for item in self.waiting or ():
-            if isinstance(item, Queued) and item.shared_filter and item.qos:
+            if isinstance(item, Queued) and item.shared_filter:
                 left.append((item.shared_filter, item.message))
         return left
 

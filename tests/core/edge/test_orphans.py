@@ -5,10 +5,23 @@ Method: members by the node's door, several edges over one log, and the nodes of
 
 import pytest
 
-from quantum.core.causes import ORPHANS_MAX, SESSION_ENDED, SHUTTING_DOWN
+from quantum.core.broker.commands import stamped
+from quantum.core.causes import CLIENT_PACKET_TOO_LARGE, ORPHANS_MAX, SESSION_ENDED, SHUTTING_DOWN
 from quantum.core.edge import orphans
 from quantum.core.edge.config import EdgeConfig
-from quantum.core.mqtt.packets import Connect, Disconnect, Packet, Puback, Publish, Pubrec, Subscribe, Subscription
+from quantum.core.mqtt.encode import encode_packet
+from quantum.core.mqtt.packets import (
+    V5,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Puback,
+    Publish,
+    Pubrec,
+    Subscribe,
+    Subscription,
+)
 from tests.core.edge.several import Several
 from tests.core.node.cluster import Cluster
 from tests.core.node.door import Door
@@ -142,6 +155,32 @@ def test_what_was_refused_or_came_by_another_subscription_is_not_given_to_the_ot
     assert 0 == door.node.edge.fanout.ledger.given_back
 
 
+def test_what_waits_by_another_subscription_is_not_given_to_the_other() -> None:
+    door = Door()
+    conn_id, _ = door.connected("a", properties={33: 1})
+    door.send_packet(conn_id, Subscribe(1, [Subscription("jobs", 1)]))
+    other = member(door, "b")
+    publish(door, 3)
+    assert [b"1", b"2", b"3"] == payloads(door.take(other))
+    door.cut(conn_id)
+    assert [] == payloads(door.take(other))
+    assert {SESSION_ENDED.number: 3} == door.node.edge.fanout.ledger.dropped
+
+
+def test_what_a_member_could_not_be_sent_is_not_given_to_the_other() -> None:
+    """[MQTT-3.1.2-25]: it is dropped as if it had been delivered."""
+    door = Door()
+    conn_id, _ = door.connected("a", properties={39: 50})
+    door.send_packet(conn_id, Subscribe(1, [Subscription("$share/g/jobs", 1)]))
+    publisher, _ = door.connected("p")
+    door.send_packet(publisher, Publish("jobs", bytes(100), 1, packet_id=1), Publish("jobs", b"2", 1, packet_id=2))
+    other = member(door, "b")
+    door.cut(conn_id)
+    assert [b"2"] == payloads(door.take(other))
+    assert {CLIENT_PACKET_TOO_LARGE.number: 1} == door.node.edge.fanout.ledger.dropped
+    check_ledgers(door)
+
+
 def test_without_another_member_it_ends_with_the_session() -> None:
     door = Door()
     conn_id = member(door, "a")
@@ -193,6 +232,8 @@ def test_what_is_given_before_the_log_knows_of_the_end_is_given_again() -> None:
     assert isinstance(packet, Publish)
     door.send_packet(second, Puback(packet.packet_id))
     assert 1 == door.node.edge.fanout.ledger.given_back
+    door.send_packet(second, Pingreq())
+    assert {} == door.node.edge.fanout.orphans._leaving  # nothing more is expected for it
     assert 0 == door.node.edge.fanout.ledger.open
     check_ledgers(door)
 
@@ -234,6 +275,39 @@ def test_a_member_at_another_node_gets_it() -> None:
     several.connect(2, "a")  # takes the session over from the other node
     assert several.is_closed(first)
     assert [b"1", b"2"] == payloads(several.take(second))
+
+
+def test_what_is_given_in_the_entry_that_takes_the_session_over_is_given_again() -> None:
+    several = Several(2)
+    first, second, publisher = several.connect(1, "a"), several.connect(2, "b"), several.connect(2, "p")
+    for conn_id in (first, second):
+        several.subscribe(conn_id, Subscription("$share/g/jobs", 1))
+    data = encode_packet(V5, Publish("jobs", b"x", 1, packet_id=1))
+    several.sites[2].edge.on_received(publisher, data)
+    several.connect(2, "a")
+    assert several.is_closed(first)
+    assert [b"x"] == payloads(several.take(second))
+    assert 1 == several.sites[1].edge.fanout.ledger.given_back
+
+
+def test_the_next_slice_follows_when_the_one_under_way_is_in_the_log() -> None:
+    several = Several(1)
+    conn_id = several.connect(1, "a")
+    several.subscribe(conn_id, Subscription("$share/g/jobs", 1))
+    publisher = several.connect(1, "p")
+    for number in range(1, 4):
+        several.send(publisher, Publish("jobs", bytes(orphans.SLICE_BYTES), 1, packet_id=number))
+    edge, pending = several.sites[1].edge, several.sites[1].pending
+    edge.on_closed(conn_id, "reset")
+    assert edge.flush()  # another turn is wanted at once
+    batch = edge.take_batch()
+    assert batch is not None
+    assert not edge.flush()
+    assert 2 == len(batch.commands)  # CloseSession and the first message
+    assert edge.take_batch() is None
+    several.log.append(stamped(pending.add(batch).data, several.now_ms))
+    several.run()
+    assert 3 == edge.fanout.ledger.given_back
 
 
 def test_an_edge_that_was_taken_for_lost_gives_it_back_when_it_is_open_again() -> None:
