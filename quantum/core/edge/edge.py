@@ -30,13 +30,14 @@ from quantum.core.edge.answers import Answers
 from quantum.core.edge.authentication import Authentication
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import AUTHENTICATING, CLOSED, CONNECTING, OPEN, OPENING, EdgeConnection
-from quantum.core.edge.fanout import PUMP_BYTES, Fanout, RouteReader
+from quantum.core.edge.fanout import PUMP_BYTES, Fanout
 from quantum.core.edge.farewells import cause_of, farewell
 from quantum.core.edge.inbound import Inbound
 from quantum.core.edge.keepalive import Deadlines
 from quantum.core.edge.pending import OPEN as OPEN_SESSION
 from quantum.core.edge.pending import Batch, Waiter
 from quantum.core.edge.reading import BY_BACKLOG, BY_KEPT, Reading
+from quantum.core.edge.route_reader import RouteReader
 from quantum.core.edge.sys_topics import SysTopics
 from quantum.core.edge.users import UserFile
 from quantum.core.events import Event

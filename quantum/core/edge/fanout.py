@@ -5,13 +5,12 @@ looked up once per version of the route, a message is encoded once per variant, 
 as it was received.
 """
 
-from dataclasses import dataclass
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from quantum.core.broker.commands import SetBacklog
-from quantum.core.broker.effects import Pick, Receiver, Route
+from quantum.core.broker.effects import Pick, Route
 from quantum.core.broker.message import Message
-from quantum.core.broker.retained_run import RetainedCursor, RetainedRun
+from quantum.core.broker.retained_run import RetainedRun
 from quantum.core.causes import (
     CLIENT_PACKET_TOO_LARGE,
     MESSAGE_EXPIRED,
@@ -28,6 +27,8 @@ from quantum.core.edge.ephemeral import EphemeralQueue, Queued
 from quantum.core.edge.ledger import EdgeLedger
 from quantum.core.edge.orphans import Orphans
 from quantum.core.edge.relay import Relay, Relayed
+from quantum.core.edge.route_reader import RouteReader
+from quantum.core.edge.targets import Target, Targets
 from quantum.core.flow import CauseLedger
 from quantum.core.mqtt.connection import PACKET_BYTES_LIMIT, PublishRun
 from quantum.core.mqtt.encode import encode_publish, publish_parts
@@ -38,60 +39,6 @@ ROUTES_CACHED_MAX: Final = 100_000
 PUMP_BYTES: Final = 65_536  # written to one connection from its queue in one turn
 PUMP_MESSAGE_BYTES: Final = 100  # what the work for one message counts for beside its bytes
 READ_BYTES: Final = 16_384  # what reading some retained messages from the store counts for
-
-
-class RouteReader(Protocol):
-    """The topic index of this node's replica, for QoS 0, which is in no log."""
-
-    def route(self, topic_name: str) -> Route:
-        """Receivers of the topic as of the last applied entry."""
-        ...
-
-    def pick_shared(self, topic_name: str) -> tuple[Pick, ...]:
-        """One member of each shared group that matches, for one message."""
-        ...
-
-    def read_retained(self, cursor: RetainedCursor) -> list[Message]:
-        """More of the retained messages that a subscription is owed; none does not mean that the cursor is at its end."""
-        ...
-
-    def is_shared_member(self, shared_filter: str, client_id: str) -> bool:
-        """Whether the client's session is in the shared group."""
-        ...
-
-    def is_backlog_weighed(self) -> bool:
-        """Whether it matters for shared groups that a client is behind."""
-        ...
-
-    def counts(self) -> dict[str, int]:
-        """How much of everything there is."""
-        ...
-
-
-@final
-@dataclass(slots=True, eq=False)
-class Target:
-    """A receiver with its connection."""
-
-    connection: EdgeConnection
-    receiver: Receiver
-
-
-@final
-class Targets:
-    """The connections of one route: those that take a plain packet as it is, by protocol, and the others."""
-
-    __slots__ = ("all", "others", "v3", "v5")
-
-    def __init__(self) -> None:
-        self.v3: list[EdgeConnection] = []
-        self.v5: list[EdgeConnection] = []
-        self.others: list[Target] = []
-        self.all: list[Target] = []  # of ephemeral sessions, for what comes out of the log
-
-    def plain_count(self) -> int:
-        """How many get a QoS 0 message."""
-        return len(self.v3) + len(self.v5) + len(self.others)
 
 
 @final

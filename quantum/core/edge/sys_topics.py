@@ -10,7 +10,8 @@ from typing import Final, final
 from quantum.core.broker.message import Message
 from quantum.core.edge.config import EdgeConfig
 from quantum.core.edge.connections import EdgeConnection
-from quantum.core.edge.fanout import Fanout, RouteReader
+from quantum.core.edge.fanout import Fanout
+from quantum.core.edge.route_reader import RouteReader
 
 ROOT: Final = "$SYS/broker/"
 ASKED_MS: Final = 1_000  # from a SUBSCRIBE to the first values; also the least time between two publications
