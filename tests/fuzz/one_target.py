@@ -6,14 +6,16 @@ python -m tests.fuzz.one_target NAME [libFuzzer's options] FOLDER…
 import sys
 
 import atheris
+from atheris.import_hook import HookManager
+
+from tests.fuzz.targets import OF_OPERATIONS, UNTRACED, load_target
 
 
 def main() -> None:
     """Does not return."""
     name = sys.argv.pop(1)
-    with atheris.instrument_imports(include=["quantum", "wsproto"]):
-        from tests.fuzz.targets import load_target
-
+    is_plain = name in OF_OPERATIONS
+    with HookManager({"quantum", "wsproto"}, set(UNTRACED if is_plain else ()), True, trace_dataflow=not is_plain):
         target = load_target(name)
     atheris.Setup([*sys.argv, f"-max_len={target.BYTES_MAX}"], target.check)
     atheris.Fuzz()
