@@ -37,15 +37,16 @@ from quantum.core.mqtt.properties import (
 from tests.fuzz.desk import Client, Desk
 from tests.fuzz.golden import VERSIONS, vectors
 
-BYTES_MAX = 256
+BYTES_MAX = 128
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ANSWER, CUT, TIME, BLOCK, UNBLOCK, HOLD, MANY, SPLIT, DISCONNECT, PING = (
     range(14)
 )
-CLOSE_EDGE, RAW = 14, 15
+CLOSE_EDGE, RAW, BURST, ANSWER_ALL, OPERATIONS = range(14, 19)
+BURST_COUNT = 5  # PUBLISH packets one behind the other, each of which is answered
 OPERATIONS_MAX = 60  # of one input, so that none is slow
 MANY_MAX = 4  # of them with many filters
 SESSION_EXPIRY_S_MAX = 1000
-RECEIVE_MAXIMUM_5 = 3  # of the clients of 5.0 that set one
+RECEIVE_MAXIMUM_5 = 2  # of the clients of 5.0 that set one
 CLIENT_IDS = ("a", "b", "c", "")
 TOPICS = ("t", "t/u", "s", "t/u/v")
 FILTERS = ("t", "t/+", "#", "t/#", "$share/g/t", "$share/g/#", "+", "$share/h/+/u")
@@ -54,7 +55,7 @@ MANY_COUNTS = (4, 9, 20, 40)
 CONFIG = EdgeConfig(
     packet_bytes_max=2_000,
     receive_maximum=4,
-    send_window_max=8,
+    send_window_max=3,
     topic_alias_maximum=3,
     topic_levels_max=24,
     session_expiry_s_max=SESSION_EXPIRY_S_MAX,
@@ -133,6 +134,15 @@ SEEDS += [  # Two members of a shared group, one that does not read, one that le
     + step(ANSWER, 1, 0)
     for how in (0x14, 0x0D)
 ]
+SEEDS += [  # Windows that are full, in each QoS, and what is queued behind them.
+    step(CONNECT, 0, number | 0x10 | lasting)
+    + step(CONNECT, 1, 0x16)
+    + step(SUBSCRIBE, 0, 0x10)
+    + step(BURST, 1, qos)
+    + step(ANSWER_ALL, 0, 0) * 3
+    for number in range(3)
+    for lasting, qos in ((0, 1), (0x20, 2))
+]
 SEEDS += [step(CONNECT, 0, 0x12) + raw(0, data) for data in vectors(V5).values() if len(data) < 200]
 SEEDS += [
     step(CONNECT, 0, 0x32) + step(PUBLISH, 0, 5) + step(CLOSE_EDGE, 0, 0) + step(CONNECT, 0, 2) + step(SUBSCRIBE, 0, 2)
@@ -153,7 +163,7 @@ def connect(how: int) -> tuple[int, int, bytes]:
         Will("t", b"gone", kind % 3, kind == 1, delay_s=kind - 2 if version == V5 and kind > 1 else 0) if kind else None
     )
     properties: Properties = {}
-    receive_maximum = 8
+    receive_maximum = 3
     if version == V5 and how & 0x20:
         receive_maximum = RECEIVE_MAXIMUM_5
         properties = {SESSION_EXPIRY_INTERVAL: 60, RECEIVE_MAXIMUM: receive_maximum, TOPIC_ALIAS_MAXIMUM: 2}
@@ -192,12 +202,12 @@ class Play:
         for _ in range(OPERATIONS_MAX):
             if at + 2 > len(data):
                 return
-            what, conn, how = data[at] >> 2 & 15, data[at] & 3, data[at + 1]
+            what, conn, how = (data[at] >> 2) % OPERATIONS, data[at] & 3, data[at + 1]
             at += 2
             client = self.clients[conn]
             if what == RAW:
                 if client is None:
-                    client = self.clients[conn] = self.desk.open(V311, 8)
+                    client = self.clients[conn] = self.desk.open(V311, 3)
                 client.is_wild = True
                 self._send(client, data[at : at + how])
                 at += how
@@ -216,11 +226,21 @@ class Play:
                 self.desk.close_edge()
             elif what == SPLIT:
                 self._split = how
+            elif what == ANSWER_ALL:
+                for each in self.clients:
+                    if each is not None and not each.is_closed:
+                        self._send(each, each.answers(0))
 
     def _act(self, client: Client, what: int, how: int) -> None:
         """What a client does on its connection."""
         if what == PUBLISH:
             self._publish(client, how)
+        elif what == BURST:
+            for _ in range(BURST_COUNT):
+                self._publish(client, how)
+                if client.is_closed:
+                    break
+                self._send(client, client.answers(0))
         elif what == SUBSCRIBE:
             ids: Properties = {SUBSCRIPTION_IDENTIFIER: [how]} if how & 0x80 and client.version == V5 else {}
             is_5, topic_filter = client.version == V5, FILTERS[how & 7]

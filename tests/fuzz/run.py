@@ -23,7 +23,7 @@ import wsproto
 
 import quantum
 from tests.fuzz.corpus import add_to_corpus, read_corpus
-from tests.fuzz.targets import NAMES, load_target
+from tests.fuzz.targets import NAMES, OF_OPERATIONS, load_target
 
 EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 COVERAGE = re.compile(r"cov: (\d+)")
@@ -51,6 +51,8 @@ def fuzz(name: str, seconds: int, found: Path, artifacts: Path) -> tuple[int, st
         f"-max_total_time={seconds}",
         "-print_final_stats=1",
     ]
+    if name in OF_OPERATIONS:
+        command.append("-len_control=10")  # One operation does little: longer inputs, sooner.
     command += [f"-artifact_prefix={artifacts}/", "-timeout=20", "-rss_limit_mb=2048", str(found)]
     done = subprocess.run(command, capture_output=True, timeout=seconds + OVERTIME_S, check=False)
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
@@ -58,6 +60,8 @@ def fuzz(name: str, seconds: int, found: Path, artifacts: Path) -> tuple[int, st
 
 def merged(name: str, found: Path) -> list[bytes]:
     """Few of the inputs that were found, short ones first, that reach what the corpus and the seeds do not."""
+    gc.collect()
+    gc.freeze()  # What others made here need not be looked through before each input.
     reached: set[Step] = set()
     for data in [*load_target(name).SEEDS, *read_corpus(name)]:
         reached |= steps_of(name, data)
@@ -67,6 +71,7 @@ def merged(name: str, found: Path) -> list[bytes]:
         if not steps <= reached:
             reached |= steps
             kept.append(data)
+    gc.unfreeze()
     return kept
 
 
