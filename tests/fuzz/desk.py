@@ -122,16 +122,18 @@ class Client:
 
 
 class Desk:
-    """Drives turns. With `is_held` the log takes entries and gives none back."""
+    """Drives turns. With `is_held` the log takes entries and gives none back, but for `let_count`."""
 
     def __init__(self, config: EdgeConfig, policy: SetPolicy) -> None:
         self.state = BrokerState(READ_STEPS)
         self.edge = Edge(config, self.state, Prng(1))
         self.clients: dict[int, Client] = {}
         self.is_held = False
+        self.let_count = 0
         self.now_ms = 1_000_000
         self._pending = Pending(EDGE)
         self._log: list[tuple[bytes, Entry | None]] = []  # what is not applied
+        self._leaving: list[int] = []  # connections that the server closed, and whose transports are not gone yet
         self._index = 0
         self._incarnation = 0
         self._conn_id = 0
@@ -164,7 +166,11 @@ class Desk:
         self.settle()
 
     def pass_time(self, ms: int) -> None:
+        """And what the server closed is closed."""
         self.now_ms += ms
+        leaving, self._leaving = self._leaving, []
+        for conn_id in leaving:
+            self.edge.on_closed(conn_id, "closed by the server")
         due_ms = self.state.next_deadline_ms()
         if 0 < due_ms <= self.now_ms:
             self._append(Entry(self.now_ms, HOUSEKEEPING, 0, 0, []))
@@ -181,10 +187,11 @@ class Desk:
         """One turn, in a node's order; True when another is due at once."""
         edge = self.edge
         edge.on_clock(self.now_ms, self.now_ms)
-        if not self.is_held:
-            log, self._log = self._log, []
-            for data, entry in log:
-                self._apply(data, entry)
+        count = min(len(self._log), self.let_count if self.is_held else len(self._log))
+        self.let_count -= min(count, self.let_count)
+        applied, self._log = self._log[:count], self._log[count:]
+        for data, entry in applied:
+            self._apply(data, entry)
         edge.read_on()
         if self._pending.incarnation:
             batch = edge.take_batch()
@@ -198,19 +205,18 @@ class Desk:
             self._append(Entry(self.now_ms, EDGE, self._incarnation + 1, 0, opening))
         wants_turn = edge.flush()
         for conn_id, data in edge.writes:
+            assert conn_id not in self._leaving, "a write behind the close"
             self.clients[conn_id].on_bytes(data)
-        closes = edge.closes
+        for conn_id in edge.closes:
+            assert not self.clients[conn_id].is_closed, "closed twice, or behind the transport's end"
+            self.clients[conn_id].is_closed = True
+        self._leaving += edge.closes
         edge.writes, edge.closes = [], []
-        for conn_id in closes:
-            client = self.clients[conn_id]
-            if not client.is_closed:
-                client.is_closed = True
-                edge.on_closed(conn_id, "closed by the server")
         edge.take_events()
         edge.take_ephemeral()
         edge.reading.take_pauses()
         edge.reading.take_resumes()
-        return wants_turn or bool(closes) or (bool(self._log) and not self.is_held)
+        return wants_turn or (bool(self._log) and (not self.is_held or self.let_count > 0))
 
     def _append(self, entry: Entry) -> None:
         self._log.append((encode_entry(entry), None))

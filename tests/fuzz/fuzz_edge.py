@@ -221,6 +221,7 @@ class Play:
                 self.desk.pass_time(100 << (how & 15))
             elif what == HOLD:
                 self.desk.is_held = bool(how & 1)
+                self.desk.let_count = how >> 1 & 3  # entries, then nothing again
                 self.desk.settle()
             elif what == CLOSE_EDGE and not self.desk.is_held:
                 self.desk.close_edge()

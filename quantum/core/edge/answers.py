@@ -123,6 +123,7 @@ class Answers:
         elif connection.state == OPENING:
             assert isinstance(result, Refused)
             refuse(connection, result.cause, result.cause.text)
+            self._fanout.mark(connection)
             self.closing.append((connection, result.cause))
         else:
             self._inbound.slices.on_answered(waiter)
