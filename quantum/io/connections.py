@@ -354,13 +354,14 @@ class LayeredConnection(StreamConnection):
         self._look_ahead()
 
     def _look_ahead(self) -> None:
-        """End with the peer, or read on when the layers are done with what came."""
-        if self._is_ended():
-            self._end()
-        elif any(layer.has_more for layer in self._layers):
+        """End with the peer, or read on, when the layers are done with what came: TLS may have met its end behind frames
+        that were left for later."""
+        if any(layer.has_more for layer in self._layers):
             self._is_behind = True
             self._transport.pause_reading()
             self._handshakes.put(self)
+        elif self._is_ended():
+            self._end()
         elif self._is_behind:
             self._is_behind = False
             if not self._is_paused:

@@ -204,6 +204,20 @@ def test_flood_of_frames_leaves_turns_to_others(play: Callable[[Story], None], s
     play(story)
 
 
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_frames_in_front_of_the_end_are_all_read(play: Callable[[Story], None], scheme: str) -> None:
+    """What a layer left for later is worked through although an outer layer has seen its end behind it."""
+
+    async def story(world: World) -> None:
+        _, writer, client = await upgraded(world, scheme)
+        writer.write(bytes(client.send(BytesMessage(b"x"))) * 1000)
+        writer.close()
+        await world.wait_for(lambda inputs: bool(inputs.closed))
+        assert 1000 == received_bytes(world)
+
+    play(story)
+
+
 def received_bytes(world: World) -> int:
     return sum(len(data) for inputs in world.node.turns for _, data in inputs.received)
 
