@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgpack
 
 from quantum.core.broker.commands import SetPolicy
-from quantum.core.broker.expiry import RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.expiry import AT_ONCE_MS, RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
 from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import is_reading
 from quantum.core.broker.partition import FIRST_RETAINED_BUCKET, Partition
@@ -74,8 +74,7 @@ def rebuild(partition: Partition, cursors: dict[str, str]) -> None:
         if session.will_due_ms:
             partition.deadlines.set(WILL_DELAY, client_id, session.will_due_ms)
         if is_reading(session):
-            # It was set by an entry of this very stamp: one with a later stamp would have read on.
-            partition.deadlines.set(RETAINED_READ, client_id, partition.stamp_ms + 1)
+            partition.readers.set(RETAINED_READ, client_id, AT_ONCE_MS)
         accounting.queued += len(session.queue)
         accounting.in_flight += len(session.inflight.copies)
         accounting.held_bytes += session.held_bytes

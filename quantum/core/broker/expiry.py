@@ -2,6 +2,9 @@
 
 The heap may hold entries that were withdrawn or replaced; `_deadline_ms` says which one counts. Nothing here is
 encoded: after a restore the deadlines are set again from the records they belong to.
+
+A hundred thousand sessions may end at the same millisecond, and nobody else may wait for that. So an entry does so much
+of what is due and no more, and the next ones go on. Until then it is overdue: who asks for it finds it as if it were done.
 """
 
 import heapq
@@ -12,6 +15,9 @@ WILL_DELAY: Final = 0  # name: Client Identifier
 SESSION_EXPIRY: Final = 1  # name: Client Identifier
 RETAINED_EXPIRY: Final = 2  # name: Topic Name
 RETAINED_READ: Final = 3  # name: Client Identifier of a session that waits for more of the store to be read
+
+AT_ONCE_MS: Final = 1  # a deadline that is due whatever the time
+DUE_STEPS: Final = 512  # done of what is due with one entry, and no more begun: some milliseconds
 
 WITHDRAWN_MIN: Final = 64  # fewer withdrawn heap entries than this are not worth a clean-up
 
@@ -71,3 +77,8 @@ class Deadlines:
         if len(self._heap) > 2 * len(self._deadline_ms) + WITHDRAWN_MIN:
             self._heap = [(deadline_ms, name, kind) for (kind, name), deadline_ms in self._deadline_ms.items()]
             heapq.heapify(self._heap)
+
+
+def is_overdue(deadline_ms: int, stamp_ms: int) -> bool:
+    """Whether something was to happen by now; 0 for never."""
+    return 0 < deadline_ms <= stamp_ms

@@ -15,12 +15,19 @@ from quantum.core.broker.commands import (
     OpenSession,
 )
 from quantum.core.broker.effects import CloseConnection, Effects, Refused, Result, SessionOpened
-from quantum.core.broker.expiry import RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.expiry import (
+    AT_ONCE_MS,
+    RETAINED_EXPIRY,
+    RETAINED_READ,
+    SESSION_EXPIRY,
+    WILL_DELAY,
+    is_overdue,
+)
 from quantum.core.broker.outgoing import drop_all, resend, send_waiting
 from quantum.core.broker.partition import Partition, session_bucket_of
 from quantum.core.broker.publishing import forget_retained, give_again
 from quantum.core.broker.session import Session
-from quantum.core.broker.subscriptions import SWEEP_MAX
+from quantum.core.broker.subscriptions import AT_ONCE_MAX, SWEEP_MAX
 from quantum.core.broker.wills import delay_will, publish_will, remove_will
 from quantum.core.causes import EDGE_STALE, EDGES_MAX, SESSION_TAKEN_OVER, SESSIONS_MAX, STALE_EPOCH
 
@@ -30,6 +37,9 @@ def open_session(partition: Partition, effects: Effects, edge: int, command: Ope
     if not partition.edges.is_open(edge):
         return Refused(EDGE_STALE)
     session = partition.sessions.get(command.client_id)
+    if session is not None and is_overdue(session.ends_ms, partition.stamp_ms):
+        _end(partition, effects, session)  # [MQTT-3.1.2-23]
+        session = None
     if session is None and len(partition.sessions) >= partition.policy.sessions_max:
         return Refused(SESSIONS_MAX)
     partition.last_epoch += 1
@@ -92,23 +102,33 @@ def close_edge(partition: Partition, effects: Effects, edge: int, command: Close
 
 
 def expire(partition: Partition, effects: Effects) -> None:
-    """Everything that is due in replicated time happens, in the order of its deadlines."""
+    """What is due in replicated time happens, in the order of its deadlines, as much as one entry may do; then sessions
+    that wait for the store read on."""
     partition.subscriptions.sweep(SWEEP_MAX)
-    while True:
+    accounting = partition.accounting
+    while partition.due_left > 0:
         due = partition.deadlines.pop_due(partition.stamp_ms)
         if due is None:
-            return
+            break
         kind, name = due
+        created = accounting.created
+        partition.due_left -= 1
         if kind == RETAINED_EXPIRY:
             forget_retained(partition, name)
         elif kind == WILL_DELAY:
             publish_will(partition, effects, partition.sessions[name])
-        elif kind == RETAINED_READ:
-            session = partition.sessions[name]
-            partition.cutter.before_change(session.bucket)
-            send_waiting(partition, effects, session)
         else:
-            _end(partition, effects, partition.sessions[name])
+            session = partition.sessions[name]
+            partition.due_left -= session.held_count() + min(len(session.subscriptions), AT_ONCE_MAX)
+            _end(partition, effects, session)
+        partition.due_left -= accounting.created - created  # Copies of a will cost as much as anything else.
+    while partition.reads_left > 0:
+        due = partition.readers.pop_due(AT_ONCE_MS)
+        if due is None:
+            break
+        session = partition.sessions[due[1]]
+        partition.cutter.before_change(session.bucket)
+        send_waiting(partition, effects, session)
 
 
 def _take_over(partition: Partition, effects: Effects, session: Session, command: OpenSession) -> Session | None:
@@ -126,7 +146,8 @@ def _take_over(partition: Partition, effects: Effects, session: Session, command
     if command.clean_start or session.expiry_s == 0:
         _end(partition, effects, session)  # [MQTT-3.1.2-4]
         return None
-    if was_connected and session.will is not None and session.will.delay_s == 0:
+    is_will_due = was_connected and session.will is not None and session.will.delay_s == 0
+    if is_will_due or is_overdue(session.will_due_ms, partition.stamp_ms):
         publish_will(partition, effects, session)
     remove_will(partition, session)  # A delay that did not pass: the will is not sent [MQTT-3.1.3-9].
     return session
@@ -161,7 +182,7 @@ def _disconnect(partition: Partition, session: Session) -> None:
     session.conn_epoch = 0
     session.edge = 0
     session.conn_id = 0
-    partition.deadlines.withdraw(RETAINED_READ, session.client_id)
+    partition.readers.withdraw(RETAINED_READ, session.client_id)
     partition.connected_count -= 1
     session.subscriber.set_offline()
 

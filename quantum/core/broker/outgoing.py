@@ -8,7 +8,7 @@ from typing import Final
 
 from quantum.core.broker.commands import ON_PUBACK, ON_PUBREC, AcknowledgeDelivery, DropDelivery
 from quantum.core.broker.effects import Effects, Refused, Result, SendPublish, SendPubrel
-from quantum.core.broker.expiry import RETAINED_READ
+from quantum.core.broker.expiry import AT_ONCE_MS, RETAINED_READ
 from quantum.core.broker.inflight import RELEASED
 from quantum.core.broker.message import Message
 from quantum.core.broker.partition import Partition
@@ -120,7 +120,7 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
         run = queue.unread()
         if run is not None:
             if partition.reads_left <= 0:
-                partition.deadlines.set(RETAINED_READ, session.client_id, partition.stamp_ms + 1)
+                partition.readers.set(RETAINED_READ, session.client_id, AT_ONCE_MS)
                 return
             messages = partition.read_retained(run.cursor)
             _create(partition, session, messages)
@@ -139,7 +139,7 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
         accounting.in_flight += 1
         _send_new(partition, effects, session, copy)
     if has_read:
-        partition.deadlines.withdraw(RETAINED_READ, session.client_id)
+        partition.readers.withdraw(RETAINED_READ, session.client_id)
 
 
 def is_reading(session: Session) -> bool:

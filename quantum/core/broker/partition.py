@@ -41,10 +41,12 @@ class Partition:
         "connected_count",
         "cutter",
         "deadlines",
+        "due_left",
         "edges",
         "has_policy",
         "last_epoch",
         "policy",
+        "readers",
         "reads_left",
         "retained",
         "retained_buckets",
@@ -77,6 +79,8 @@ class Partition:
         self.reads_left = 0  # topics that this entry may still look at for those who subscribed
         self.retained_buckets: list[dict[str, None]] = [{} for _ in range(RETAINED_BUCKETS)]  # Topic Names
         self.deadlines = Deadlines()
+        self.due_left = 0  # steps that this entry may still take for what is due, see `DUE_STEPS`
+        self.readers = Deadlines()  # of the kind RETAINED_READ: the reads of an entry have a bound of their own
 
     def add_session(self, session: Session) -> None:
         """Enter a session under its Client Identifier."""

@@ -28,6 +28,7 @@ from quantum.core.broker.commands import (
     decode_entry,
 )
 from quantum.core.broker.effects import Effects, Pick, Refused, Result, Route
+from quantum.core.broker.expiry import AT_ONCE_MS, DUE_STEPS, is_overdue
 from quantum.core.broker.lifecycle import close_edge, close_session, expire, open_edge, open_session
 from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import acknowledge, drop_delivery
@@ -46,10 +47,11 @@ from quantum.core.state_machine import BucketCutter
 class BrokerState:
     """A `StateMachine`: see there for the contract of `apply`, buckets and digest."""
 
-    __slots__ = ("_cursors", "_partition", "_read_steps", "bucket_count", "cutter")
+    __slots__ = ("_cursors", "_due_steps", "_partition", "_read_steps", "bucket_count", "cutter")
 
-    def __init__(self, read_steps: int = READ_STEPS) -> None:
+    def __init__(self, read_steps: int = READ_STEPS, due_steps: int = DUE_STEPS) -> None:
         self._read_steps = read_steps  # the same on every replica: what an entry reads is part of what it does
+        self._due_steps = due_steps  # likewise
         self.bucket_count = BUCKET_COUNT
         self.cutter = BucketCutter(self.encode_bucket)
         self._partition = Partition(self.cutter, 0)
@@ -66,6 +68,7 @@ class BrokerState:
         self.cutter.before_change(0)
         partition.stamp_ms = max(partition.stamp_ms, entry.stamp_ms)
         partition.reads_left = self._read_steps
+        partition.due_left = self._due_steps
         edge = entry.edge
         effects = Effects(
             index, partition.stamp_ms, edge=edge, incarnation=entry.incarnation, forward_seq=entry.forward_seq
@@ -112,8 +115,13 @@ class BrokerState:
     # Queries of the node and its edge.
 
     def next_deadline_ms(self) -> int:
-        """The replicated time at which something happens even if nobody asks for anything; 0 for never."""
-        return self._partition.deadlines.first_ms()
+        """The replicated time at which something happens even if nobody asks for anything; 0 for never. At once where an
+        entry left something over, even if the leader's clock is behind the replicated time."""
+        partition = self._partition
+        first_ms = partition.deadlines.first_ms()
+        if len(partition.readers) or is_overdue(first_ms, partition.stamp_ms):
+            return AT_ONCE_MS
+        return first_ms
 
     def route(self, topic_name: str) -> Route:
         """The receivers of a topic name as of now."""

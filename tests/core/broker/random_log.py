@@ -256,15 +256,16 @@ def _message(message: Message) -> list[object]:
     return [value for name, value in _named(message) if name != "encoded"]
 
 
-def steps_of(seed: int) -> int:
-    """How many retained topics an entry reads: in most runs so few that reading goes on in later entries."""
-    return (1, 2, 1024)[seed % 3]
+def steps_of(seed: int) -> tuple[int, int]:
+    """How many retained topics an entry reads, and how much it does of what is due: in most runs so little that later
+    entries go on."""
+    return (1, 2, 1024)[seed % 3], (512, 1, 3, 512)[seed % 4]
 
 
 def written_log(seed: int, count: int) -> list[bytes]:
     """The entries of a random log, without looking at anything but the answers."""
     log = RandomLog(seed)
-    state = BrokerState(steps_of(seed))
+    state = BrokerState(*steps_of(seed))
     entries = []
     for index in range(1, count + 1):
         entry = log.first() if index == 1 else log.entry()

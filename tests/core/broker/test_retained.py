@@ -7,6 +7,7 @@ import pytest
 
 from quantum.core.broker.commands import SetPolicy
 from quantum.core.broker.effects import SendPublish, Subscribed
+from quantum.core.broker.expiry import AT_ONCE_MS
 from quantum.core.broker.message import Message
 from quantum.core.broker.retained import READ_STEPS, Retained
 from quantum.core.broker.retained_run import ANY_QOS, RetainedCursor
@@ -275,14 +276,13 @@ def test_kept_session_that_finds_little_reads_on_with_the_next_entries() -> None
     tape.publish("p", "z/x", b"found", retain=True)
     tape.open("s", expiry_s=BIG)
     tape.subscribe("s", "+/x")
-    assert ([], tape.now_ms + 1) == (tape.sent(), tape.state.next_deadline_ms())
+    assert ([], AT_ONCE_MS) == (tape.sent(), tape.state.next_deadline_ms())
     sent: list[str] = []
     entries = 0
-    while due_ms := tape.state.next_deadline_ms():
+    while tape.state.next_deadline_ms():
         assert [] == sent
         tape.state = tape.restored()
-        assert due_ms == tape.state.next_deadline_ms()
-        tape.now_ms = due_ms
+        assert AT_ONCE_MS == tape.state.next_deadline_ms()
         tape.do()
         sent += [payload for _, payload, _, _, _ in tape.sent()]
         entries += 1
@@ -298,7 +298,6 @@ def test_absent_kept_session_goes_on_reading_when_it_is_back() -> None:
     tape.open("s", expiry_s=BIG, receive_maximum=5000)
     found = [payload for _, payload, _, _, _ in tape.sent()]
     while tape.state.next_deadline_ms():
-        tape.now_ms = tape.state.next_deadline_ms()
         tape.do()
         found += [payload for _, payload, _, _, _ in tape.sent()]
     assert [str(number) for number in range(MANY)] == found
@@ -321,6 +320,6 @@ def test_deadline_to_read_on_is_withdrawn_where_acknowledgements_led_to_reading_
     tape = _filled()
     tape.open("s", expiry_s=BIG, receive_maximum=READ_STEPS + 1)
     tape.subscribe("s", "t/#")
-    assert tape.now_ms + 1 == tape.state.next_deadline_ms()
+    assert AT_ONCE_MS == tape.state.next_deadline_ms()
     tape.puback("s", 1)
     assert 0 == tape.state.next_deadline_ms() == tape.restored().next_deadline_ms()
