@@ -50,14 +50,19 @@ class BucketCutter:
     The machine calls `before_change(number)` before it first changes anything in a bucket; a bucket that the running
     snapshot still needs is then encoded as it was at the snapshot's index. While no snapshot runs the call costs one
     comparison.
+
+    A machine whose entry may change records of all its buckets asks `wants` instead and gives the one record to `keep`:
+    `encode` then finds in `take_kept` what has changed since. To encode all that those buckets hold would hold up the
+    entry.
     """
 
-    __slots__ = ("_encode", "_pending", "_saved", "is_cutting")
+    __slots__ = ("_encode", "_kept", "_pending", "_saved", "is_cutting")
 
     def __init__(self, encode: Callable[[int], bytes]) -> None:
         self._encode = encode
         self._pending: dict[int, None] = {}  # buckets the running snapshot still needs, in order
         self._saved: list[tuple[int, bytes]] = []
+        self._kept: dict[int, dict[str, object]] = {}  # bucket → record → what it was, None for nothing
         self.is_cutting = False
 
     def begin(self, bucket_count: int) -> None:
@@ -65,6 +70,7 @@ class BucketCutter:
         assert not self.is_cutting
         self._pending = dict.fromkeys(range(bucket_count))
         self._saved = []
+        self._kept = {}
         self.is_cutting = True
 
     def before_change(self, number: int) -> None:
@@ -72,6 +78,18 @@ class BucketCutter:
         if self.is_cutting and number in self._pending:
             del self._pending[number]
             self._saved.append((number, self._encode(number)))
+
+    def wants(self, number: int, name: str) -> bool:
+        """Whether record `name` of bucket `number` must be kept before it is changed, made or deleted."""
+        return self.is_cutting and number in self._pending and name not in self._kept.get(number, {})
+
+    def keep(self, number: int, name: str, record: object) -> None:
+        """What the record is that `wants` asked for, None where it is only being made; nobody changes it any more."""
+        self._kept.setdefault(number, {})[name] = record
+
+    def take_kept(self, number: int) -> dict[str, object]:
+        """What was kept of the bucket that is being encoded."""
+        return self._kept.pop(number, {})
 
     def take_slice(self, bytes_max: int) -> list[tuple[int, bytes]]:
         """The next encoded buckets, about `bytes_max` bytes of them; an empty list when the snapshot is whole."""
@@ -92,4 +110,5 @@ class BucketCutter:
         """Give the running snapshot up."""
         self._pending = {}
         self._saved = []
+        self._kept = {}
         self.is_cutting = False

@@ -125,7 +125,7 @@ SESSIONS: Final = (
     Mutant(
         "queue changed behind the back of a snapshot",
         "core/broker/outgoing.py",
-        "    partition.cutter.before_change(session.bucket)\n    accounting = partition.accounting\n"
+        "    partition.before_change(session)\n    accounting = partition.accounting\n"
         "    accounting.held_bytes += copy.size\n",
         "    accounting = partition.accounting\n    accounting.held_bytes += copy.size\n",
         MQTT,

@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "QoS 2 state lost at a restart",
         "core/broker/lifecycle.py",
-        "        session = partition.sessions[client_id]\n        partition.cutter.before_change(session.bucket)\n",
+        "        session = partition.sessions[client_id]\n        partition.before_change(session)\n",
         "        session = partition.sessions[client_id]\n        session.received.__init__()  # type: ignore[misc]\n",
     ),
     Mutant(

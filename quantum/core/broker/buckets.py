@@ -18,6 +18,7 @@ from quantum.core.broker.partition import FIRST_RETAINED_BUCKET, Partition
 from quantum.core.broker.queue import Copy
 from quantum.core.broker.retained_run import ABOVE_QOS_0, RetainedCursor, RetainedRun
 from quantum.core.broker.session import Session
+from quantum.core.broker.session_image import QUEUED, SessionImage
 from quantum.core.broker.subscriptions import SubscriptionRecord
 from quantum.core.mqtt.packets import Will
 
@@ -25,19 +26,20 @@ _NO_SESSIONS: Final[bytes] = msgpack.packb(([], []))
 _NO_RETAINED: Final[bytes] = msgpack.packb(([],))
 
 
-def encode_bucket(partition: Partition, number: int) -> bytes:
-    """The bytes of one bucket: a function of the state alone."""
+def encode_bucket(partition: Partition, number: int, kept: dict[str, object]) -> bytes:
+    """The bytes of one bucket: a function of the state alone, or of that of an earlier time, if `kept` holds what the
+    records were that have changed since."""
     if number == 0:
         row = _common_row(partition)
     elif number < FIRST_RETAINED_BUCKET:
         sessions = partition.session_buckets[number - 1]
-        if not sessions:
+        if not sessions and not kept:
             return _NO_SESSIONS
-        row = _sessions_row(sessions)
-    elif not partition.retained_buckets[number - FIRST_RETAINED_BUCKET]:
+        row = _sessions_row(sessions, kept)
+    elif not partition.retained_buckets[number - FIRST_RETAINED_BUCKET] and not kept:
         return _NO_RETAINED
     else:
-        row = _retained_row(partition, number - FIRST_RETAINED_BUCKET)
+        row = _retained_row(partition, number - FIRST_RETAINED_BUCKET, kept)
     data: bytes = msgpack.packb(row)
     return data
 
@@ -105,19 +107,25 @@ def _restore_common(partition: Partition, row: tuple[Any, ...]) -> dict[str, str
     return dict(row[5])
 
 
-def _retained_row(partition: Partition, bucket: int) -> tuple[Any, ...]:
+def _retained_row(partition: Partition, bucket: int, kept: dict[str, object]) -> tuple[Any, ...]:
     messages = []
-    for topic_name in sorted(partition.retained_buckets[bucket]):
-        message = partition.retained.of(topic_name)
-        assert message is not None
-        messages.append(_message_row(message))
+    for topic_name in sorted({**partition.retained_buckets[bucket], **kept}):
+        message = kept[topic_name] if topic_name in kept else partition.retained.of(topic_name)
+        if message is not None:
+            assert isinstance(message, Message)
+            messages.append(_message_row(message))
     return (messages,)
 
 
-def _sessions_row(sessions: dict[str, Session]) -> tuple[Any, ...]:
+def _sessions_row(sessions: dict[str, Session], kept: dict[str, object]) -> tuple[Any, ...]:
     # A message that several sessions of the bucket are owed stands in it once, by its number.
     messages: dict[int, Message] = {}
-    rows = [_session_row(sessions[client_id], messages) for client_id in sorted(sessions)]
+    rows = []
+    for client_id in sorted({**sessions, **kept}):
+        image = kept[client_id] if client_id in kept else SessionImage(sessions[client_id])
+        if image is not None:
+            assert isinstance(image, SessionImage)
+            rows.append(_session_row(image, messages))
     return ([_message_row(messages[number]) for number in sorted(messages)], rows)
 
 
@@ -130,30 +138,22 @@ def _restore_sessions(partition: Partition, number: int, row: tuple[Any, ...]) -
         partition.add_session(_session_of(session_row, number, messages))
 
 
-def _session_row(session: Session, messages: dict[int, Message]) -> tuple[Any, ...]:
-    will = session.will
-    subscriptions = session.subscriptions
+def _session_row(image: SessionImage, messages: dict[int, Message]) -> tuple[Any, ...]:
+    will = image.will
     return (
-        session.client_id,
-        session.session_epoch,
-        session.is_ephemeral,
-        session.expiry_s,
-        session.conn_epoch,
-        session.edge,
-        session.conn_id,
-        session.receive_maximum,
+        *image.head,
         None if will is None else _will_row(will),
-        session.will_due_ms,
-        session.ends_ms,
-        [_subscription_row(subscriptions[topic_filter]) for topic_filter in sorted(subscriptions)],
-        session.received.to_list(),
-        session.inflight.next_packet_id,
-        [(packet_id, _copy_row(copy, messages)) for packet_id, copy in session.inflight.copies.items()],
-        [_copy_row(copy, messages) for copy in session.queue.to_list()],
-        list(session.inflight.released),
-        session.left_index,
-        session.is_behind,
-        [_run_row(copies, run) for copies, run in session.queue.unread_runs()],
+        image.will_due_ms,
+        image.ends_ms,
+        [_subscription_row(record) for record in sorted(image.subscriptions, key=_filter_of)],
+        image.received,
+        image.next_packet_id,
+        [(packet_id, _copy_row(copy, state, messages)) for packet_id, copy, state in image.copies],
+        [_copy_row(copy, QUEUED, messages) for copy in image.queue],
+        image.released,
+        image.left_index,
+        image.is_behind,
+        image.run_rows,
     )
 
 
@@ -216,30 +216,20 @@ def _subscription_row(record: SubscriptionRecord) -> tuple[Any, ...]:
     )
 
 
-def _copy_row(copy: Copy, messages: dict[int, Message]) -> tuple[Any, ...]:
+def _filter_of(record: SubscriptionRecord) -> str:
+    return record.topic_filter
+
+
+def _copy_row(copy: Copy, state: int, messages: dict[int, Message]) -> tuple[Any, ...]:
     message = copy.message
     messages[message.number] = message
-    return (message.number, copy.qos, copy.retain, copy.subscription_ids, copy.shared_filter, copy.state)
+    return (message.number, copy.qos, copy.retain, copy.subscription_ids, copy.shared_filter, state)
 
 
 def _copy_of(row: tuple[Any, ...], messages: dict[int, Message]) -> Copy:
     copy = Copy(messages[row[0]], row[1], row[2], row[3], row[4])
     copy.state = row[5]
     return copy
-
-
-def _run_row(copies: int, run: RetainedRun) -> tuple[Any, ...]:
-    """What is not read yet of a run, behind so many copies."""
-    cursor = run.cursor
-    return (
-        copies,
-        cursor.topic_filter,
-        cursor.number_max,
-        cursor.left_out,
-        cursor.bound,
-        run.qos_max,
-        run.subscription_ids,
-    )
 
 
 def _run_of(row: tuple[Any, ...]) -> RetainedRun:

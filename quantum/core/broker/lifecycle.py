@@ -51,8 +51,8 @@ def open_session(partition: Partition, effects: Effects, edge: int, command: Ope
     session_present = session is not None
     if session is None:
         bucket = session_bucket_of(command.client_id)
-        partition.cutter.before_change(bucket)
         session = Session(command.client_id, conn_epoch, bucket, is_ephemeral=command.expiry_s == 0)
+        partition.before_making(session)
         partition.add_session(session)
     _connect(partition, session, edge, command, conn_epoch)
     session.left_index = left_index
@@ -66,7 +66,7 @@ def close_session(partition: Partition, effects: Effects, command: CloseSession)
     session = partition.sessions.get(command.client_id)
     if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
         return Refused(STALE_EPOCH)
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     if command.expiry_s >= 0 and not session.is_ephemeral:
         session.expiry_s = command.expiry_s
     if command.how == CLOSED_NORMALLY:
@@ -127,13 +127,13 @@ def expire(partition: Partition, effects: Effects) -> None:
         if due is None:
             break
         session = partition.sessions[due[1]]
-        partition.cutter.before_change(session.bucket)
+        partition.before_change(session)
         send_waiting(partition, effects, session)
 
 
 def _take_over(partition: Partition, effects: Effects, session: Session, command: OpenSession) -> Session | None:
     """End the old connection, if there is one, and the old session, unless it is resumed. None when it ended."""
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     was_connected = session.conn_epoch != 0
     if was_connected:
         effects.closes.append(
@@ -146,8 +146,9 @@ def _take_over(partition: Partition, effects: Effects, session: Session, command
     if command.clean_start or session.expiry_s == 0:
         _end(partition, effects, session)  # [MQTT-3.1.2-4]
         return None
-    is_will_due = was_connected and session.will is not None and session.will.delay_s == 0
-    if is_will_due or is_overdue(session.will_due_ms, partition.stamp_ms):
+    if was_connected and session.will is not None and session.will.delay_s == 0:
+        publish_will(partition, effects, session)
+    if is_overdue(session.will_due_ms, partition.stamp_ms):
         publish_will(partition, effects, session)
     remove_will(partition, session)  # A delay that did not pass: the will is not sent [MQTT-3.1.3-9].
     return session
@@ -172,7 +173,7 @@ def _close_edge(partition: Partition, effects: Effects, edge: int) -> None:
     cut = [session.client_id for session in partition.sessions.values() if session.conn_epoch and session.edge == edge]
     for client_id in sorted(cut):
         session = partition.sessions[client_id]
-        partition.cutter.before_change(session.bucket)
+        partition.before_change(session)
         _disconnect(partition, session)
         _wait_or_end(partition, effects, session)
 
@@ -203,7 +204,7 @@ def _wait_or_end(partition: Partition, effects: Effects, session: Session) -> No
 def _end(partition: Partition, effects: Effects, session: Session) -> None:
     """The session and all that belongs to it is gone [MQTT-4.1.0-2]."""
     assert session.conn_epoch == 0
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     partition.remove_session(session)
     partition.deadlines.withdraw(SESSION_EXPIRY, session.client_id)
     partition.subscriptions.remove_all(session.subscriber, session.subscriptions)

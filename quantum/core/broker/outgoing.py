@@ -62,7 +62,7 @@ def offer(
 def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -> None:
     """Queue a copy whatever the limits say, and send what may be sent."""
     assert not session.is_ephemeral
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     accounting = partition.accounting
     accounting.held_bytes += copy.size
     session.held_bytes += copy.size
@@ -77,7 +77,7 @@ def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -
 def hold_run(partition: Partition, effects: Effects, session: Session, run: RetainedRun) -> None:
     """Queue retained messages of QoS 1 and 2, whatever the limits say: they are read as the window opens."""
     assert not session.is_ephemeral
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     _create(partition, session, run.rest())
     session.queue.append_run(run)
     send_waiting(partition, effects, session)
@@ -156,7 +156,7 @@ def acknowledge(partition: Partition, effects: Effects, command: AcknowledgeDeli
     copy = session.inflight.copies.get(packet_id)
     if copy is None:
         return UNKNOWN
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     is_error = command.reason_code >= 0x80
     if command.step == ON_PUBREC:
         if copy.qos != 2:
@@ -189,7 +189,7 @@ def drop_delivery(partition: Partition, effects: Effects, command: DropDelivery)
     copy = session.inflight.copies.get(command.packet_id)
     if copy is None or copy.state == RELEASED:  # PUBREL is unacknowledged until PUBCOMP [MQTT-4.3.3-5]
         return UNKNOWN
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     _end_exchange(partition, session, command.packet_id, copy)
     partition.accounting.drop(command.cause)
     send_waiting(partition, effects, session)

@@ -1,7 +1,7 @@
 """Everything one partition remembers, in one record that the rules share. No rule lives here.
 
-Sessions and retained messages are spread over buckets by a hash of their name; whoever changes a session
-calls `before_change` with its bucket first.
+Sessions and retained messages are spread over buckets by a hash of their name; whoever changes a session calls
+`before_change` first.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from quantum.core.broker.message import Message
 from quantum.core.broker.retained import Retained
 from quantum.core.broker.retained_run import RetainedCursor
 from quantum.core.broker.session import Session
+from quantum.core.broker.session_image import SessionImage
 from quantum.core.broker.subscriptions import Subscriptions
 from quantum.core.state_machine import BucketCutter
 
@@ -82,6 +83,16 @@ class Partition:
         self.due_left = 0  # steps that this entry may still take for what is due, see `DUE_STEPS`
         self.readers = Deadlines()  # of the kind RETAINED_READ: the reads of an entry have a bound of their own
 
+    def before_change(self, session: Session) -> None:
+        """Must precede the first change of a session in each apply; cheap to call again."""
+        if self.cutter.is_cutting and self.cutter.wants(session.bucket, session.client_id):
+            self.cutter.keep(session.bucket, session.client_id, SessionImage(session))
+
+    def before_making(self, session: Session) -> None:
+        """Likewise for a session that is not entered yet."""
+        if self.cutter.wants(session.bucket, session.client_id):
+            self.cutter.keep(session.bucket, session.client_id, None)
+
     def add_session(self, session: Session) -> None:
         """Enter a session under its Client Identifier."""
         assert session.client_id not in self.sessions
@@ -95,7 +106,7 @@ class Partition:
     def put_retained(self, message: Message) -> None:
         """Keep a message in place of its topic's earlier one."""
         bucket = retained_bucket_of(message.topic_name)
-        self.cutter.before_change(bucket)
+        self._keep_retained(bucket, message.topic_name)
         self.retained.put(message)
         self.retained_buckets[bucket - FIRST_RETAINED_BUCKET][message.topic_name] = None
 
@@ -107,9 +118,13 @@ class Partition:
 
     def remove_retained(self, topic_name: str) -> None:
         bucket = retained_bucket_of(topic_name)
-        self.cutter.before_change(bucket)
+        self._keep_retained(bucket, topic_name)
         self.retained.remove(topic_name)
         del self.retained_buckets[bucket - FIRST_RETAINED_BUCKET][topic_name]
+
+    def _keep_retained(self, bucket: int, topic_name: str) -> None:
+        if self.cutter.wants(bucket, topic_name):
+            self.cutter.keep(bucket, topic_name, self.retained.of(topic_name))
 
 
 def session_bucket_of(client_id: str) -> int:

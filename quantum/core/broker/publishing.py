@@ -37,7 +37,7 @@ def publish_message(partition: Partition, effects: Effects, command: PublishMess
         if cause is not None:
             return _refuse(partition, cause)
     if packet_id:
-        partition.cutter.before_change(session.bucket)
+        partition.before_change(session)
         session.received.add(packet_id)
     return accept(partition, effects, message)
 
@@ -49,7 +49,7 @@ def release_message(partition: Partition, command: ReleaseMessage) -> Result:
         return Refused(STALE_EPOCH)
     if command.packet_id not in session.received:
         return PACKET_ID_NOT_FOUND
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     session.received.remove(command.packet_id)
     return 0
 

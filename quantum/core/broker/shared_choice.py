@@ -54,7 +54,7 @@ def set_backlog(partition: Partition, command: SetBacklog) -> Result:
     session = partition.sessions.get(command.client_id)
     if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
         return Refused(STALE_EPOCH)
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     session.is_behind = command.is_behind
     return 0
 

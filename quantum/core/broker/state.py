@@ -53,7 +53,7 @@ class BrokerState:
         self._read_steps = read_steps  # the same on every replica: what an entry reads is part of what it does
         self._due_steps = due_steps  # likewise
         self.bucket_count = BUCKET_COUNT
-        self.cutter = BucketCutter(self.encode_bucket)
+        self.cutter = BucketCutter(self._encode_cut)
         self._partition = Partition(self.cutter, 0)
         self._cursors: dict[str, str] = {}  # between `decode_bucket` and `on_restored`
 
@@ -88,7 +88,7 @@ class BrokerState:
     # Buckets.
 
     def encode_bucket(self, number: int) -> bytes:
-        return buckets.encode_bucket(self._partition, number)
+        return buckets.encode_bucket(self._partition, number, {})
 
     def decode_bucket(self, number: int, data: bytes) -> None:
         cursors = buckets.decode_bucket(self._partition, number, data)
@@ -220,6 +220,10 @@ class BrokerState:
         return {} if session is None else _view(session)
 
     # Private.
+
+    def _encode_cut(self, number: int) -> bytes:
+        """The bytes of a bucket as it was when the running snapshot began."""
+        return buckets.encode_bucket(self._partition, number, self.cutter.take_kept(number))
 
     def _open_or_refuse(self, effects: Effects, entry: Entry) -> None:
         """An edge's entry that is not the one that is due: it opens the edge, or it changes nothing."""

@@ -23,7 +23,7 @@ def subscribe(partition: Partition, effects: Effects, command: SubscribeSession)
     session = partition.sessions.get(command.client_id)
     if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
         return Refused(STALE_EPOCH)
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     reason_codes: list[int] = []
     retained: list[RetainedRun] = []
     for subscription in command.subscriptions:
@@ -53,7 +53,7 @@ def unsubscribe(partition: Partition, command: UnsubscribeSession) -> Result:
     session = partition.sessions.get(command.client_id)
     if session is None or session.conn_epoch != command.conn_epoch or command.conn_epoch == 0:
         return Refused(STALE_EPOCH)
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     reason_codes: list[int] = []
     for topic_filter in command.topic_filters:
         record = session.subscriptions.pop(topic_filter, None)

@@ -28,7 +28,7 @@ def publish_will(partition: Partition, effects: Effects, session: Session) -> No
 
 def remove_will(partition: Partition, session: Session) -> None:
     """The session has no will any more, or none any more of this connection."""
-    partition.cutter.before_change(session.bucket)
+    partition.before_change(session)
     session.will = None
     session.will_due_ms = 0
     partition.deadlines.withdraw(WILL_DELAY, session.client_id)

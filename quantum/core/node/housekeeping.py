@@ -243,6 +243,10 @@ class Housekeeping:
     def _cut(self) -> None:
         snapshot = self._snapshot
         assert snapshot is not None
+        if not snapshot.is_gathered:
+            snapshot.gather()
+            if not snapshot.is_gathered:
+                return
         chunk = snapshot.next_chunk()
         if chunk is not None:
             self._waiting = self._next()

@@ -9,34 +9,62 @@ from quantum.core.snapshot.manifest import Chunk, Manifest, SnapshotDamaged, chu
 from quantum.core.state_machine import StateMachine
 
 CHUNK_READ_MAX: Final = 1 << 32
+SLICES: Final = 8  # of a chunk: so often others have their turn while it is gathered
 
 
 @final
 class SnapshotWriter:
     """One snapshot being cut: slices of the machine become chunks, one file at a time, the manifest last."""
 
-    __slots__ = ("_chunks", "_group", "_index", "_is_whole", "_machine", "_membership", "_slice_bytes", "_term")
+    __slots__ = (
+        "_buckets",
+        "_chunk_bytes",
+        "_chunks",
+        "_gathered_bytes",
+        "_group",
+        "_index",
+        "_is_whole",
+        "_machine",
+        "_membership",
+        "_term",
+    )
 
     def __init__(
-        self, machine: StateMachine, group: int, index: int, term: int, membership: bytes, slice_bytes: int
+        self, machine: StateMachine, group: int, index: int, term: int, membership: bytes, chunk_bytes: int
     ) -> None:
         self._machine = machine
         self._group = group
         self._index = index
         self._term = term
         self._membership = membership
-        self._slice_bytes = slice_bytes
+        self._chunk_bytes = chunk_bytes
+        self._buckets: list[tuple[int, bytes]] = []  # of the next chunk
+        self._gathered_bytes = 0
         self._chunks: list[Chunk] = []
         self._is_whole = False
         machine.cutter.begin(machine.bucket_count)
 
+    @property
+    def is_gathered(self) -> bool:
+        """`next_chunk` takes nothing more from the machine."""
+        return self._is_whole or self._gathered_bytes >= self._chunk_bytes
+
+    def gather(self) -> None:
+        """Take a part of the next chunk from the machine: some milliseconds."""
+        buckets = self._machine.cutter.take_slice(max(1, self._chunk_bytes // SLICES))
+        self._is_whole = not buckets
+        self._buckets += buckets
+        self._gathered_bytes += sum([len(data) for _, data in buckets])
+
     def next_chunk(self) -> tuple[str, bytes] | None:
         """The next file's name and content; None when all buckets are written."""
-        buckets = self._machine.cutter.take_slice(self._slice_bytes)
-        if not buckets:
-            self._is_whole = True
+        while not self.is_gathered:
+            self.gather()
+        if not self._buckets:
             return None
-        data: bytes = msgpack.packb(buckets)
+        data: bytes = msgpack.packb(self._buckets)
+        self._buckets = []
+        self._gathered_bytes = 0
         name = chunk_name(self._group, self._index, len(self._chunks) + 1)
         self._chunks.append(Chunk(name, len(data), sha256(data).hexdigest()))
         return name, data

@@ -23,6 +23,7 @@ from quantum.core.broker.message import Message
 from quantum.core.broker.partition import BUCKET_COUNT, retained_bucket_of, session_bucket_of
 from quantum.core.broker.state import BrokerState
 from quantum.core.mqtt.packets import Subscription, Will
+from quantum.core.snapshot.chunks import SLICES, SnapshotWriter
 from tests.core.broker.tape import BIG, Tape
 
 
@@ -189,3 +190,54 @@ def test_reset_forgets_everything_and_numbers_no_route_twice() -> None:
     tape.state.on_restored()
     assert digest == tape.state.digest()
     assert route.number < tape.state.route("t").number
+
+
+def _many_absent(count: int) -> Tape:
+    """Sessions in all buckets, without their clients and subscribed to the same topic, and a publisher."""
+    tape = Tape()
+    tape.open("p")
+    for number in range(count):
+        tape.open(f"c{number}", expiry_s=BIG)
+        tape.subscribe(f"c{number}", "t")
+        tape.cut(f"c{number}")
+    return tape
+
+
+def test_entry_that_changes_records_of_all_buckets_encodes_none_of_them_for_the_snapshot_being_cut() -> None:
+    tape = _many_absent(300)
+    before = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    cutter = tape.state.cutter
+    cutter.begin(BUCKET_COUNT)
+    tape.publish("p", "t", retain=True)
+    tape.open("new", expiry_s=BIG)
+    tape.open("c0", clean_start=True)
+    assert [0] == [number for number, _ in cutter._saved]
+    now = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    assert 64 < sum(one != other for one, other in zip(before, now, strict=True))
+    assert list(enumerate(before)) == sorted(cutter.take_slice(1 << 30))
+    assert {} == cutter._kept
+
+
+def test_snapshot_given_up_leaves_nothing_to_the_next_one() -> None:
+    tape = _many_absent(3)
+    cutter = tape.state.cutter
+    cutter.begin(BUCKET_COUNT)
+    tape.publish("p", "t")
+    cutter.abandon()
+    before = [tape.state.encode_bucket(number) for number in range(BUCKET_COUNT)]
+    cutter.begin(BUCKET_COUNT)
+    assert list(enumerate(before)) == sorted(cutter.take_slice(1 << 30))
+
+
+def test_chunk_of_a_snapshot_is_gathered_in_slices() -> None:
+    state = _many_absent(300).state
+    largest = max(len(state.encode_bucket(number)) for number in range(BUCKET_COUNT))
+    writer = SnapshotWriter(state, 1, 1, 1, b"", 8_000)
+    sizes: list[int] = []
+    while not writer.is_gathered:
+        writer.gather()
+        sizes.append(writer._gathered_bytes - sum(sizes))
+    assert sum(sizes) >= 8_000 > max(sizes)
+    assert max(sizes) < 8_000 // SLICES + largest
+    assert writer.next_chunk() is not None
+    assert not writer.is_gathered
