@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgpack
 
 from quantum.core.broker.commands import SetPolicy
-from quantum.core.broker.expiry import AT_ONCE_MS, RETAINED_EXPIRY, RETAINED_READ, SESSION_EXPIRY, WILL_DELAY
+from quantum.core.broker.expiry import AT_ONCE_MS, RETAINED_EXPIRY, SEND_MORE, SESSION_EXPIRY, WILL_DELAY
 from quantum.core.broker.message import Message
-from quantum.core.broker.outgoing import is_reading
+from quantum.core.broker.outgoing import is_waiting
 from quantum.core.broker.partition import FIRST_RETAINED_BUCKET, Partition
 from quantum.core.broker.queue import Copy
 from quantum.core.broker.retained_run import ABOVE_QOS_0, RetainedCursor, RetainedRun
@@ -75,8 +75,8 @@ def rebuild(partition: Partition, cursors: dict[str, str]) -> None:
             partition.deadlines.set(SESSION_EXPIRY, client_id, session.ends_ms)
         if session.will_due_ms:
             partition.deadlines.set(WILL_DELAY, client_id, session.will_due_ms)
-        if is_reading(session):
-            partition.readers.set(RETAINED_READ, client_id, AT_ONCE_MS)
+        if is_waiting(session):
+            partition.readers.set(SEND_MORE, client_id, AT_ONCE_MS)
         accounting.queued += len(session.queue)
         accounting.in_flight += len(session.inflight.copies)
         accounting.held_bytes += session.held_bytes

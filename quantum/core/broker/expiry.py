@@ -14,7 +14,7 @@ from typing import Final, final
 WILL_DELAY: Final = 0  # name: Client Identifier
 SESSION_EXPIRY: Final = 1  # name: Client Identifier
 RETAINED_EXPIRY: Final = 2  # name: Topic Name
-RETAINED_READ: Final = 3  # name: Client Identifier of a session that waits for more of the store to be read
+SEND_MORE: Final = 3  # name: Client Identifier of a session that is owed more than an entry may read or send
 
 AT_ONCE_MS: Final = 1  # a deadline that is due whatever the time
 DUE_STEPS: Final = 512  # done of what is due with one entry, and no more begun: some milliseconds

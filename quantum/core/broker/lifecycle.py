@@ -18,7 +18,7 @@ from quantum.core.broker.effects import CloseConnection, Effects, Refused, Resul
 from quantum.core.broker.expiry import (
     AT_ONCE_MS,
     RETAINED_EXPIRY,
-    RETAINED_READ,
+    SEND_MORE,
     SESSION_EXPIRY,
     WILL_DELAY,
     is_overdue,
@@ -103,7 +103,7 @@ def close_edge(partition: Partition, effects: Effects, edge: int, command: Close
 
 def expire(partition: Partition, effects: Effects) -> None:
     """What is due in replicated time happens, in the order of its deadlines, as much as one entry may do; then sessions
-    that wait for the store read on."""
+    that wait for more are sent it."""
     partition.subscriptions.sweep(SWEEP_MAX)
     accounting = partition.accounting
     while partition.due_left > 0:
@@ -122,7 +122,7 @@ def expire(partition: Partition, effects: Effects) -> None:
             partition.due_left -= session.held_count() + min(len(session.subscriptions), AT_ONCE_MAX)
             _end(partition, effects, session)
         partition.due_left -= accounting.created - created  # Copies of a will cost as much as anything else.
-    while partition.reads_left > 0:
+    while partition.reads_left > 0 and partition.sends_left > 0:
         due = partition.readers.pop_due(AT_ONCE_MS)
         if due is None:
             break
@@ -183,7 +183,7 @@ def _disconnect(partition: Partition, session: Session) -> None:
     session.conn_epoch = 0
     session.edge = 0
     session.conn_id = 0
-    partition.readers.withdraw(RETAINED_READ, session.client_id)
+    partition.readers.withdraw(SEND_MORE, session.client_id)
     partition.connected_count -= 1
     session.subscriber.set_offline()
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from quantum.core.broker.commands import ON_PUBACK, ON_PUBREC, AcknowledgeDelivery, DropDelivery
 from quantum.core.broker.effects import Effects, Refused, Result, SendPublish, SendPubrel
-from quantum.core.broker.expiry import AT_ONCE_MS, RETAINED_READ
+from quantum.core.broker.expiry import AT_ONCE_MS, SEND_MORE
 from quantum.core.broker.inflight import RELEASED
 from quantum.core.broker.message import Message
 from quantum.core.broker.partition import Partition
@@ -26,6 +26,7 @@ from quantum.core.causes import (
 )
 
 UNKNOWN: Final = 0x92  # Packet Identifier not found
+SEND_STEPS: Final = 1024  # copies sent or dropped with one entry, but for one for each that is acknowledged
 
 
 def queue_limit(partition: Partition, session: Session, message: Message) -> Cause | None:
@@ -66,7 +67,7 @@ def hold(partition: Partition, effects: Effects, session: Session, copy: Copy) -
     accounting = partition.accounting
     accounting.held_bytes += copy.size
     session.held_bytes += copy.size
-    if session.conn_epoch and session.queue.is_empty() and _has_window(session):
+    if session.conn_epoch and session.queue.is_empty() and _has_window(session) and not session.inflight.owed_count:
         accounting.in_flight += 1
         _send_new(partition, effects, session, copy)
         return
@@ -84,7 +85,8 @@ def hold_run(partition: Partition, effects: Effects, session: Session, run: Reta
 
 
 def resend(partition: Partition, effects: Effects, session: Session) -> None:
-    """A connection resumed the session: its open exchanges in their order, then what waits [MQTT-4.4.0-1].
+    """A connection resumed the session: its open exchanges in their order, then what waits [MQTT-4.4.0-1]. What is more
+    than one entry may send follows with the next ones.
 
     PUBREL is always sent; a PUBLISH needs room in the Receive Maximum of this connection, which may be smaller than the
     last one's, and follows later if there is none [MQTT-3.3.4-9].
@@ -98,8 +100,9 @@ def resend(partition: Partition, effects: Effects, session: Session) -> None:
         if copy.state == RELEASED:
             effects.sends.append(_pubrel(session, released[next_released]))  # in PUBREC's order [MQTT-4.6.0-4]
             next_released += 1
-        elif window > 0:
+        elif window > 0 and partition.sends_left > 0:
             window -= 1
+            partition.sends_left -= 1
             taken = inflight.take_owed()
             assert taken == packet_id
             effects.sends.append(_publish(partition, session, packet_id, copy, dup=True))
@@ -107,12 +110,12 @@ def resend(partition: Partition, effects: Effects, session: Session) -> None:
 
 
 def send_waiting(partition: Partition, effects: Effects, session: Session) -> None:
-    """Send what the window allows: first what is owed from an earlier connection, then the queue."""
+    """Send what the window and the entry allow: first what is owed from an earlier connection, then the queue."""
     inflight = session.inflight
     accounting = partition.accounting
     queue = session.queue
-    has_read = False
-    while session.conn_epoch and _has_window(session):
+    while session.conn_epoch and _has_window(session) and partition.sends_left > 0:
+        partition.sends_left -= 1
         packet_id = inflight.take_owed()
         if packet_id:
             effects.sends.append(_publish(partition, session, packet_id, inflight.copies[packet_id], dup=True))
@@ -120,12 +123,10 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
         run = queue.unread()
         if run is not None:
             if partition.reads_left <= 0:
-                partition.readers.set(RETAINED_READ, session.client_id, AT_ONCE_MS)
-                return
+                break
             messages = partition.read_retained(run.cursor)
             _create(partition, session, messages)
             queue.on_read(messages)
-            has_read = True
             continue
         if queue.is_empty():
             break
@@ -138,13 +139,13 @@ def send_waiting(partition: Partition, effects: Effects, session: Session) -> No
             continue
         accounting.in_flight += 1
         _send_new(partition, effects, session, copy)
-    if has_read:
-        partition.readers.withdraw(RETAINED_READ, session.client_id)
+    _wait_or_not(partition, session)
 
 
-def is_reading(session: Session) -> bool:
-    """The session could be sent more retained messages if they were read from the store."""
-    return session.conn_epoch != 0 and _has_window(session) and session.queue.unread() is not None
+def is_waiting(session: Session) -> bool:
+    """The session could be sent more, if more were read from the store, or if an entry might send more."""
+    has_more = session.inflight.owed_count > 0 or not session.queue.is_empty()
+    return has_more and session.conn_epoch != 0 and _has_window(session)
 
 
 def acknowledge(partition: Partition, effects: Effects, command: AcknowledgeDelivery) -> Result:
@@ -164,6 +165,7 @@ def acknowledge(partition: Partition, effects: Effects, command: AcknowledgeDeli
         if not is_error:
             session.inflight.release(packet_id)
             effects.sends.append(_pubrel(session, packet_id))  # for a repeated PUBREC too [MQTT-4.3.3-4]
+            _wait_or_not(partition, session)  # It may have been owed, and takes room in the window from here on.
             return 0
     elif command.step == ON_PUBACK:
         if copy.qos != 1:
@@ -263,6 +265,13 @@ def _has_window(session: Session) -> bool:
     return session.inflight.outstanding() < session.receive_maximum
 
 
+def _wait_or_not(partition: Partition, session: Session) -> None:
+    if is_waiting(session):
+        partition.readers.set(SEND_MORE, session.client_id, AT_ONCE_MS)
+    elif len(partition.readers):
+        partition.readers.withdraw(SEND_MORE, session.client_id)
+
+
 def _send_new(partition: Partition, effects: Effects, session: Session, copy: Copy) -> None:
     packet_id = session.inflight.add(copy)
     effects.sends.append(_publish(partition, session, packet_id, copy, dup=False))
@@ -280,6 +289,7 @@ def _create(partition: Partition, session: Session, messages: list[Message]) -> 
 
 def _end_exchange(partition: Partition, session: Session, packet_id: int, copy: Copy) -> None:
     session.inflight.remove(packet_id)
+    partition.sends_left += 1  # The next one takes its place: a flow under way is bounded by its acknowledgements.
     partition.accounting.in_flight -= 1
     _let_go(partition, session, copy)
 

@@ -51,6 +51,7 @@ class Partition:
         "reads_left",
         "retained",
         "retained_buckets",
+        "sends_left",
         "session_buckets",
         "sessions",
         "stamp_ms",
@@ -81,7 +82,8 @@ class Partition:
         self.retained_buckets: list[dict[str, None]] = [{} for _ in range(RETAINED_BUCKETS)]  # Topic Names
         self.deadlines = Deadlines()
         self.due_left = 0  # steps that this entry may still take for what is due, see `DUE_STEPS`
-        self.readers = Deadlines()  # of the kind RETAINED_READ: the reads of an entry have a bound of their own
+        self.readers = Deadlines()  # of the kind SEND_MORE: what is read and sent has bounds of its own
+        self.sends_left = 0  # copies that this entry may still send or drop for those who come back or read on
 
     def before_change(self, session: Session) -> None:
         """Must precede the first change of a session in each apply; cheap to call again."""

@@ -31,7 +31,7 @@ from quantum.core.broker.effects import Effects, Pick, Refused, Result, Route
 from quantum.core.broker.expiry import AT_ONCE_MS, DUE_STEPS, is_overdue
 from quantum.core.broker.lifecycle import close_edge, close_session, expire, open_edge, open_session
 from quantum.core.broker.message import Message
-from quantum.core.broker.outgoing import acknowledge, drop_delivery
+from quantum.core.broker.outgoing import SEND_STEPS, acknowledge, drop_delivery
 from quantum.core.broker.partition import BUCKET_COUNT, Partition
 from quantum.core.broker.publishing import give_back, publish_message, release_message
 from quantum.core.broker.retained import READ_STEPS
@@ -47,11 +47,12 @@ from quantum.core.state_machine import BucketCutter
 class BrokerState:
     """A `StateMachine`: see there for the contract of `apply`, buckets and digest."""
 
-    __slots__ = ("_cursors", "_due_steps", "_partition", "_read_steps", "bucket_count", "cutter")
+    __slots__ = ("_cursors", "_due_steps", "_partition", "_read_steps", "_send_steps", "bucket_count", "cutter")
 
-    def __init__(self, read_steps: int = READ_STEPS, due_steps: int = DUE_STEPS) -> None:
+    def __init__(self, read_steps: int = READ_STEPS, due_steps: int = DUE_STEPS, send_steps: int = SEND_STEPS) -> None:
         self._read_steps = read_steps  # the same on every replica: what an entry reads is part of what it does
         self._due_steps = due_steps  # likewise
+        self._send_steps = send_steps
         self.bucket_count = BUCKET_COUNT
         self.cutter = BucketCutter(self._encode_cut)
         self._partition = Partition(self.cutter, 0)
@@ -69,6 +70,7 @@ class BrokerState:
         partition.stamp_ms = max(partition.stamp_ms, entry.stamp_ms)
         partition.reads_left = self._read_steps
         partition.due_left = self._due_steps
+        partition.sends_left = self._send_steps
         edge = entry.edge
         effects = Effects(
             index, partition.stamp_ms, edge=edge, incarnation=entry.incarnation, forward_seq=entry.forward_seq

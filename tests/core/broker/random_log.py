@@ -256,10 +256,10 @@ def _message(message: Message) -> list[object]:
     return [value for name, value in _named(message) if name != "encoded"]
 
 
-def steps_of(seed: int) -> tuple[int, int]:
-    """How many retained topics an entry reads, and how much it does of what is due: in most runs so little that later
-    entries go on."""
-    return (1, 2, 1024)[seed % 3], (512, 1, 3, 512)[seed % 4]
+def steps_of(seed: int) -> tuple[int, int, int]:
+    """How many retained topics an entry reads, how much it does of what is due, and how many waiting copies it sends: in
+    most runs so little that later entries go on."""
+    return (1, 2, 1024)[seed % 3], (512, 1, 3, 512)[seed % 4], (1024, 1, 2, 1024, 1)[seed % 5]
 
 
 def written_log(seed: int, count: int) -> list[bytes]:

@@ -3,8 +3,9 @@
 Method: a partition driven by hand, with more sessions, wills and retained messages due at once than one entry may do.
 """
 
-from quantum.core.broker.commands import SetPolicy
+from quantum.core.broker.commands import ON_PUBACK, AcknowledgeDelivery, SetPolicy
 from quantum.core.broker.expiry import AT_ONCE_MS, DUE_STEPS
+from quantum.core.broker.outgoing import SEND_STEPS
 from quantum.core.mqtt.packets import Will
 from tests.core.broker.tape import BIG, Tape
 
@@ -106,3 +107,75 @@ def test_what_an_entry_left_over_is_wanted_at_once_even_by_a_leader_whose_clock_
     assert AT_ONCE_MS == tape.state.next_deadline_ms()
     _rest(tape)
     assert 1 == tape.state.counts()["sessions"]
+
+
+def _owed(count: int, expiry_s: int = BIG) -> Tape:
+    """A session whose client is gone and that is owed so many messages, and their publisher."""
+    tape = Tape(POLICY)
+    tape.open("p")
+    tape.open("s", expiry_s=BIG)
+    tape.subscribe("s", "t")
+    tape.cut("s")
+    for number in range(count):
+        tape.publish("p", "t", str(number).encode(), expiry_s=expiry_s)
+    return tape
+
+
+def _sent_until_idle(tape: Tape) -> tuple[list[str], list[int]]:
+    """What is sent until nothing more is due, and how much of it with each entry; the machine is another one each time."""
+    rows = tape.sent()
+    counts = [len(rows)]
+    while AT_ONCE_MS == tape.state.next_deadline_ms():
+        twin = tape.restored()
+        assert (tape.state.digest(), AT_ONCE_MS) == (twin.digest(), twin.next_deadline_ms())
+        tape.state = twin
+        tape.do()
+        counts.append(len(tape.sent()))
+        rows += tape.sent()
+    return [payload for _, payload, _, _, _ in rows], counts
+
+
+def test_who_comes_back_to_much_is_sent_a_part_with_each_entry_and_in_order() -> None:
+    tape = _owed(2 * SEND_STEPS + 10)
+    expected = [str(number) for number in range(2 * SEND_STEPS + 10)]
+    for _ in range(2):  # first what waits, then the same as what was not acknowledged
+        tape.open("s", expiry_s=BIG, receive_maximum=65_535)
+        assert (expected, [SEND_STEPS, SEND_STEPS, 10]) == _sent_until_idle(tape)
+        assert 0 == tape.state.next_deadline_ms()
+        tape.cut("s")
+
+
+def test_what_is_published_meanwhile_does_not_overtake_what_is_still_to_be_sent() -> None:
+    tape = _owed(SEND_STEPS + 1)
+    tape.open("s", expiry_s=BIG, receive_maximum=65_535)
+    _sent_until_idle(tape)
+    tape.open("s", expiry_s=BIG, receive_maximum=65_535)
+    first = tape.sent()
+    assert [(str(SEND_STEPS - 1), True)] == [(payload, dup) for _, payload, _, _, dup in first[-1:]]
+    tape.publish("p", "t", b"newer")
+    assert [(str(SEND_STEPS), True), ("newer", False)] == [(payload, dup) for _, payload, _, _, dup in tape.sent()]
+
+
+def test_acknowledgement_is_followed_by_the_next_message_whatever_else_the_entry_sent() -> None:
+    tape = _owed(3 * SEND_STEPS)
+    tape.open("s", expiry_s=BIG, receive_maximum=2 * SEND_STEPS)
+    _sent_until_idle(tape)
+    acks = [AcknowledgeDelivery("s", tape.epochs["s"], number, ON_PUBACK, 0) for number in range(1, SEND_STEPS + 1)]
+    tape.do(*acks)
+    assert (SEND_STEPS, 0) == (len(tape.sent()), tape.state.next_deadline_ms())
+
+
+def test_messages_that_expired_in_the_queue_are_dropped_a_part_with_each_entry() -> None:
+    tape = _owed(SEND_STEPS + 10, expiry_s=5)
+    tape.publish("p", "t", b"fresh")
+    tape.pass_s(5)
+    tape.open("s", expiry_s=BIG)
+    assert SEND_STEPS == tape.count("expired")
+    assert (["fresh"], [0, 1]) == _sent_until_idle(tape)
+
+
+def test_session_that_waits_to_be_sent_more_and_goes_waits_no_more() -> None:
+    tape = _owed(SEND_STEPS + 10)
+    tape.open("s", expiry_s=BIG, receive_maximum=65_535)
+    tape.cut("s")
+    assert tape.state.next_deadline_ms() != AT_ONCE_MS

@@ -23,7 +23,7 @@ from quantum.core.broker.commands import (
     encode_entry,
 )
 from quantum.core.broker.effects import SessionOpened
-from quantum.core.broker.expiry import DUE_STEPS, RETAINED_READ
+from quantum.core.broker.expiry import DUE_STEPS, SEND_MORE
 from quantum.core.broker.inflight import OWED, SENT
 from quantum.core.broker.message import Message
 from quantum.core.broker.state import BrokerState
@@ -59,11 +59,8 @@ def _check(state: BrokerState) -> None:
         if session.conn_epoch:
             assert sum(c.state == SENT for c in copies.values()) <= session.receive_maximum
             has_window = session.inflight.outstanding() < session.receive_maximum
-            assert not (has_window and session.inflight.owed_count), "idle window"
-            if session.queue.unread() is not None:
-                assert not has_window or (RETAINED_READ, session.client_id) in readers, "nothing will read on"
-            else:
-                assert not (has_window and len(session.queue)), "idle window"
+            is_idle = has_window and (session.inflight.owed_count > 0 or not session.queue.is_empty())
+            assert is_idle == ((SEND_MORE, session.client_id) in readers), "nothing will send more"
         else:
             assert not session.is_ephemeral
             assert session.expiry_s != 0
@@ -74,7 +71,7 @@ def _check(state: BrokerState) -> None:
 
 
 def _restored(state: BrokerState) -> BrokerState:
-    twin = BrokerState(state._read_steps, state._due_steps)
+    twin = BrokerState(state._read_steps, state._due_steps, state._send_steps)
     for number in range(state.bucket_count):
         twin.decode_bucket(number, state.encode_bucket(number))
     twin.on_restored()
