@@ -1,7 +1,10 @@
-"""What all tests share: the profiles of hypothesis. Nothing that a test would have to look up here."""
+"""What all tests share: the profiles of hypothesis, and a heap without what other tests left."""
 
+import gc
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # One machine, one answer: CI and laptops draw the same examples. `make properties` looks for new ones.
@@ -17,3 +20,11 @@ settings.register_profile(
     "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def small_heap() -> Iterator[None]:
+    """For tests that look through the heap: what thousands of tests before left in it is not looked through."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -1,8 +1,6 @@
 """Goal: a corpus keeps what fuzzing found, and a target that looks at something wrong says so. Method: corpora in a folder of
 the test's own, and what the targets drive replaced by something that is wrong on purpose."""
 
-import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,15 +24,6 @@ def test_what_is_added_is_read_again_and_nothing_twice(folder: Path) -> None:
     assert 2 == corpus.add_to_corpus("framer", [b"long one", b"", b"\x0a\x0b"])
     assert [b"\x0a\x0b", b"", b"long one"] == corpus.read_corpus("framer")
     assert (folder / "framer.txt").read_text().startswith("# Inputs.\n0a0b # why\n-\n")
-
-
-@pytest.fixture
-def small_heap() -> Iterator[None]:
-    """`steps_of` collects garbage before each input: what thousands of tests before this one left is not looked through."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("small_heap")

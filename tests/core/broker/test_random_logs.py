@@ -148,6 +148,7 @@ def test_snapshot_cut_in_slices_is_the_state_at_its_beginning(seed: int) -> None
     assert expected != state.digest()
 
 
+@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_left_when_everybody_is_gone(seed: int) -> None:
     gc.collect()

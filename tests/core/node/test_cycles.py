@@ -58,6 +58,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize("version", [V311, V5])
 @pytest.mark.parametrize("end", ENDS)
 def test_life_of_a_client_leaves_no_cycles(version: int, end: Callable[[Door, int], None]) -> None:
