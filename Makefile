@@ -12,8 +12,9 @@ CONFORMANCE_ARGS ?=
 MUTANTS_EVERY ?= 1
 FUZZ_S ?= 60
 FUZZ_ARGS ?=
+STORM_ARGS ?=
 
-.PHONY: run test check format sim simall failover mutants conformance bench fuzz properties compiled slow ci clean
+.PHONY: run test check format sim simall failover mutants conformance bench storm fuzz properties compiled slow ci clean
 
 run: $(STAMP)  ## a safe single node on loopback; data in ./data
 	$(BIN)/quantum run $(RUN_ARGS)
@@ -54,6 +55,9 @@ conformance: $(STAMP)  ## each statement of MQTT and real clients, on real socke
 
 bench: $(STAMP)  ## the speed table, beside mosquitto; needs a quiet machine, cc and taskset
 	$(BIN)/python -m tests.bench.speed $(BENCH_ARGS)
+
+storm: $(STAMP)  ## what others feel while one client asks for much; needs a quiet machine and taskset
+	$(BIN)/python -m tests.bench.storm $(STORM_ARGS)
 
 fuzz: $(FUZZ_STAMP)  ## coverage-guided, FUZZ_S seconds for all targets; FUZZ_ARGS=--keep lets the corpora grow
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_S) $(FUZZ_ARGS)

@@ -1,7 +1,7 @@
 """What others feel while one client asks for much: a retained storm, and subscriptions by the ten thousand.
 
-    python -m tests.bench.storm                                 80,000 retained messages, 100,000 wildcard filters
-    python -m tests.bench.storm --retained 8000 --filters 10000
+    make storm                                                    80,000 retained messages, 100,000 wildcard filters
+    make storm STORM_ARGS="--retained 8000 --filters 10000"
 
 Another client makes QoS 1 round trips one after the other (publish, delivery to itself, PUBACK), each of them after an
 fsync. Told are the median, the 99th percentile and the longest of them while nothing else happens and during each storm,
