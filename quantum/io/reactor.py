@@ -60,6 +60,7 @@ class Reactor:
         "_deadline_ms",
         "_disk",
         "_ended",
+        "_flow",
         "_is_over",
         "_is_scheduled",
         "_loop",
@@ -91,6 +92,7 @@ class Reactor:
         self._out = Outputs()
         self._is_scheduled = False
         self._is_over = False
+        self._flow: dict[int, bool] = {}  # connection → whether it is blocked, where that changed since the last turn
         self._conn_id = 0
         self._admin_number = 0
         self._admin_pending: dict[int, Callable[[AdminReply], None]] = {}
@@ -148,17 +150,16 @@ class Reactor:
 
     def on_blocked(self, conn_id: int) -> None:
         """The lists have no order between them, so a change that came back within one turn is told of at most once."""
-        if conn_id in self.inputs.unblocked:
-            self.inputs.unblocked.remove(conn_id)
-        else:
-            self.inputs.blocked.append(conn_id)
-            self.schedule()
+        self._on_flow(conn_id, is_blocked=True)
 
     def on_unblocked(self, conn_id: int) -> None:
-        if conn_id in self.inputs.blocked:
-            self.inputs.blocked.remove(conn_id)
+        self._on_flow(conn_id, is_blocked=False)
+
+    def _on_flow(self, conn_id: int, *, is_blocked: bool) -> None:
+        if self._flow.get(conn_id, is_blocked) != is_blocked:
+            del self._flow[conn_id]
         else:
-            self.inputs.unblocked.append(conn_id)
+            self._flow[conn_id] = is_blocked
             self.schedule()
 
     def on_disk_done(self, done: DiskDone) -> None:
@@ -195,6 +196,10 @@ class Reactor:
         inputs, out = self.inputs, self._out
         inputs.now_ms = monotonic_ms()
         inputs.wall_ms = wall_ms()
+        if self._flow:
+            inputs.blocked = [conn_id for conn_id, is_blocked in self._flow.items() if is_blocked]
+            inputs.unblocked = [conn_id for conn_id, is_blocked in self._flow.items() if not is_blocked]
+            self._flow = {}
         out.clear()
         self.turn_count += 1
         try:

@@ -5,6 +5,7 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -299,6 +300,41 @@ def test_reader_that_stops_blocks_and_one_that_reads_unblocks(play: Callable[[St
         await reader.readexactly(1 << 26)
         await world.wait_for(lambda inputs: bool(inputs.unblocked))
         writer.transport.abort()
+
+    play(story)
+
+
+def test_change_that_came_back_within_one_pass_is_not_told(play: Callable[[Story], None]) -> None:
+    async def story(world: World) -> None:
+        reactor = world.reactor
+        for change, conn_id in [
+            (reactor.on_blocked, 901),
+            (reactor.on_unblocked, 902),
+            (reactor.on_blocked, 903),
+            (reactor.on_unblocked, 904),
+            (reactor.on_unblocked, 901),
+            (reactor.on_blocked, 902),
+        ]:
+            change(conn_id)
+        seen = await world.wait_for(lambda inputs: bool(inputs.blocked))
+        assert ([903], [904]) == (seen.blocked, seen.unblocked)
+
+    play(story)
+
+
+def test_many_connections_that_block_and_unblock_within_one_pass_cost_no_more_each(
+    play: Callable[[Story], None],
+) -> None:
+    async def story(world: World) -> None:
+        begin = time.process_time()
+        for conn_id in range(1_000, 61_000):
+            world.reactor.on_blocked(conn_id)
+        for conn_id in reversed(range(1_000, 61_000)):
+            world.reactor.on_unblocked(conn_id)
+        assert time.process_time() - begin < 2  # with a search through a list it is half a minute
+        world.reactor.on_unblocked(7)
+        seen = await world.wait_for(lambda inputs: bool(inputs.unblocked))
+        assert ([], [7]) == (seen.blocked, seen.unblocked)
 
     play(story)
 
