@@ -3,6 +3,8 @@ with the disk's answers held back where it matters."""
 
 import pytest
 
+from quantum.core.broker.expiry import DUE_STEPS
+from quantum.core.broker.outgoing import SEND_STEPS
 from quantum.core.mqtt.packets import (
     V5,
     V31,
@@ -168,6 +170,30 @@ def test_will_delay_passes_on_the_virtual_clock() -> None:
     assert [] == door.take(watcher)
     door.pass_time(2)
     assert [Publish("will", b"gone")] == door.take(watcher)
+
+
+def test_all_sessions_that_end_at_one_instant_end_though_nobody_asks_for_anything() -> None:
+    door = Door()
+    for number in range(DUE_STEPS + 10):
+        door.cut(door.connect(f"c{number}", clean_start=False, expiry_s=60))
+    door.pass_time(60_000 + DUE_STEPS)
+    assert (0, 0) == (door.node.partition.counts()["sessions"], door.node.partition.next_deadline_ms())
+
+
+def test_sessions_that_come_back_together_are_sent_all_that_waits_though_nobody_asks_for_anything() -> None:
+    door = Door()
+    clients = ["a", "b", "c"]
+    for client_id in clients:
+        conn_id, _ = door.connected(client_id, clean_start=False, expiry_s=60)
+        subscribe(door, conn_id, "t", 1)
+        door.cut(conn_id)
+    publisher, _ = door.connected("p")
+    count = SEND_STEPS // 2
+    for packet_id in range(1, count + 1):
+        door.send_packet(publisher, Publish("t", b"x", 1, packet_id=packet_id))
+    connections = [door.connect(client_id, clean_start=False, expiry_s=60) for client_id in clients]
+    door.pass_time(10)
+    assert [count + 1] * 3 == [len(door.take(conn_id)) for conn_id in connections]
 
 
 def test_keep_alive_ends_at_one_and_a_half() -> None:
