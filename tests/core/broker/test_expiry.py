@@ -3,8 +3,16 @@
 Method: a partition driven by hand, with more sessions, wills and retained messages due at once than one entry may do.
 """
 
-from quantum.core.broker.commands import ON_PUBACK, AcknowledgeDelivery, SetPolicy
+from quantum.core.broker.commands import (
+    ON_PUBACK,
+    ON_PUBREC,
+    AcknowledgeDelivery,
+    OpenSession,
+    PublishMessage,
+    SetPolicy,
+)
 from quantum.core.broker.expiry import AT_ONCE_MS, DUE_STEPS
+from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import SEND_STEPS
 from quantum.core.mqtt.packets import Will
 from tests.core.broker.tape import BIG, Tape
@@ -145,24 +153,41 @@ def test_who_comes_back_to_much_is_sent_a_part_with_each_entry_and_in_order() ->
         tape.cut("s")
 
 
+def _coming_back(tape: Tape) -> tuple[OpenSession, int]:
+    """The session's client comes back, and the conn_epoch that it is given."""
+    return OpenSession("s", False, BIG, 65_535, 1), tape.epochs["s"] + 1
+
+
 def test_what_is_published_meanwhile_does_not_overtake_what_is_still_to_be_sent() -> None:
     tape = _owed(SEND_STEPS + 1)
     tape.open("s", expiry_s=BIG, receive_maximum=65_535)
     _sent_until_idle(tape)
-    tape.open("s", expiry_s=BIG, receive_maximum=65_535)
-    first = tape.sent()
-    assert [(str(SEND_STEPS - 1), True)] == [(payload, dup) for _, payload, _, _, dup in first[-1:]]
-    tape.publish("p", "t", b"newer")
+    opening, _ = _coming_back(tape)
+    tape.do(opening, PublishMessage(tape.epochs["p"], 0, Message("t", b"newer", 1, False, b"", -1, "p")))
+    assert [(str(SEND_STEPS - 1), True)] == [(payload, dup) for _, payload, _, _, dup in tape.sent()[-1:]]
+    tape.do()
     assert [(str(SEND_STEPS), True), ("newer", False)] == [(payload, dup) for _, payload, _, _, dup in tape.sent()]
 
 
+def test_pubrec_for_the_last_message_to_be_sent_again_leaves_nothing_to_wait_for() -> None:
+    tape = _owed(0)
+    for _ in range(SEND_STEPS + 1):
+        tape.publish("p", "t", qos=2)
+    tape.open("s", expiry_s=BIG, receive_maximum=65_535)
+    _sent_until_idle(tape)
+    opening, conn_epoch = _coming_back(tape)
+    tape.do(opening, AcknowledgeDelivery("s", conn_epoch, SEND_STEPS + 1, ON_PUBREC, 0))
+    assert (SEND_STEPS + 1, 0) == (len(tape.sent()), tape.state.next_deadline_ms())
+    assert 0 == tape.restored().next_deadline_ms()
+
+
 def test_acknowledgement_is_followed_by_the_next_message_whatever_else_the_entry_sent() -> None:
-    tape = _owed(3 * SEND_STEPS)
+    tape = _owed(4 * SEND_STEPS)
     tape.open("s", expiry_s=BIG, receive_maximum=2 * SEND_STEPS)
     _sent_until_idle(tape)
-    acks = [AcknowledgeDelivery("s", tape.epochs["s"], number, ON_PUBACK, 0) for number in range(1, SEND_STEPS + 1)]
+    acks = [AcknowledgeDelivery("s", tape.epochs["s"], number, ON_PUBACK, 0) for number in range(1, 2 * SEND_STEPS + 1)]
     tape.do(*acks)
-    assert (SEND_STEPS, 0) == (len(tape.sent()), tape.state.next_deadline_ms())
+    assert (2 * SEND_STEPS, 0) == (len(tape.sent()), tape.state.next_deadline_ms())
 
 
 def test_messages_that_expired_in_the_queue_are_dropped_a_part_with_each_entry() -> None:
