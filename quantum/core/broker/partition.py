@@ -39,7 +39,6 @@ class Partition:
 
     __slots__ = (
         "accounting",
-        "choices_left",
         "connected_count",
         "cutter",
         "deadlines",
@@ -78,7 +77,6 @@ class Partition:
         self.session_buckets: list[dict[str, Session]] = [{} for _ in range(SESSION_BUCKETS)]
         self.connected_count = 0
         self.subscriptions = Subscriptions(route_number)
-        self.choices_left = 0  # members of shared groups that this entry may still look at, see shared_choice.py
         self.retained = Retained()
         self.reads_left = 0  # topics that this entry may still look at for those who subscribed
         self.retained_buckets: list[dict[str, None]] = [{} for _ in range(RETAINED_BUCKETS)]  # Topic Names

@@ -2,10 +2,6 @@
 
 Each asks the connected members first, then those whose queue waits for them, and passes over one that cannot take the
 message. For what is in the log the choice is a function of the state. Source: MQTT 5.0 §4.8.2.
-
-A group may have a hundred thousand members of which none can take anything, and any number of messages may come with one
-entry. So an entry looks at so many members and no more, except for the first few for each message; where they do not
-suffice, the turn goes on behind those that were looked at, and everybody's comes.
 """
 
 from typing import Final
@@ -20,9 +16,6 @@ from quantum.core.broker.shared_ring import Ring
 from quantum.core.causes import STALE_EPOCH
 
 BEHIND: Final = 1 << 62  # more than any session is owed
-CHOICE_STEPS: Final = 8192  # members looked at with one entry
-CHOICE_MIN: Final = 16  # looked at for one message all the same
-LIVE_STEPS: Final = 64  # looked at for one QoS 0 message
 
 
 def choose(partition: Partition, group: SharedGroup, message: Message) -> Member | None:
@@ -69,13 +62,10 @@ def set_backlog(partition: Partition, command: SetBacklog) -> Result:
 def _next_in_turn(partition: Partition, group: SharedGroup, client_ids: list[str], message: Message) -> Member | None:
     count = len(client_ids)
     start = next_turn(client_ids, group.cursor)
-    steps = _steps(partition, count)
-    for step in range(steps):
+    for step in range(count):
         member = group.members[client_ids[(start + step) % count]]
         if _may_take(partition, member, message):
-            partition.choices_left -= step
             return member
-    _pass_over(partition, group, client_ids, start, steps)
     return None
 
 
@@ -85,42 +75,24 @@ def _least_loaded(partition: Partition, group: SharedGroup, client_ids: list[str
     start = next_turn(client_ids, group.cursor)
     best: Member | None = None
     best_load = 0
-    steps = _steps(partition, count)
-    for step in range(steps):
+    for step in range(count):
         member = group.members[client_ids[(start + step) % count]]
         load = _load_of(partition, member)
         if best is not None and load >= best_load:
             continue
         if _may_take(partition, member, message):
             if load == 0:
-                partition.choices_left -= step
                 return member
             best = member
             best_load = load
-    if best is None:
-        _pass_over(partition, group, client_ids, start, steps)
-    else:
-        partition.choices_left -= steps
     return best
-
-
-def _steps(partition: Partition, count: int) -> int:
-    """How many of `count` may be looked at for one message."""
-    return min(count, max(CHOICE_MIN, partition.choices_left))
-
-
-def _pass_over(partition: Partition, group: SharedGroup, client_ids: list[str], start: int, steps: int) -> None:
-    """None of these could take the message: the next one is offered to others, if there are any."""
-    partition.choices_left -= steps
-    if steps < len(client_ids):
-        group.cursor = client_ids[(start + steps - 1) % len(client_ids)]
 
 
 def _least_loaded_at(partition: Partition, group: SharedGroup, client_ids: list[str], start: int) -> int:
     count = len(client_ids)
     best = start
     best_load = -1
-    for step in range(min(count, LIVE_STEPS)):
+    for step in range(count):
         at = (start + step) % count
         load = _load_of(partition, group.members[client_ids[at]])
         if best_load < 0 or load < best_load:
@@ -154,19 +126,16 @@ def _walk(partition: Partition, group: SharedGroup, ring: Ring, message: Message
     count = len(points)
     start = ring.start(message.topic_name)
     passed: dict[str, None] = {}
-    passed_max = _steps(partition, len(group.members))
     for step in range(count):
         client_id = points[(start + step) % count][1]
         if client_id in passed:
             continue
         member = group.members[client_id]
         if _may_take(partition, member, message):
-            partition.choices_left -= len(passed)
             return member
         passed[client_id] = None
-        if len(passed) == passed_max:
+        if len(passed) == len(group.members):
             break
-    partition.choices_left -= len(passed)
     return None
 
 

@@ -37,7 +37,7 @@ from quantum.core.broker.publishing import give_back, publish_message, release_m
 from quantum.core.broker.retained import READ_STEPS
 from quantum.core.broker.retained_run import RetainedCursor
 from quantum.core.broker.session import Session
-from quantum.core.broker.shared_choice import CHOICE_STEPS, choose_live, set_backlog
+from quantum.core.broker.shared_choice import choose_live, set_backlog
 from quantum.core.broker.subscribing import subscribe, unsubscribe
 from quantum.core.causes import EDGE_STALE
 from quantum.core.state_machine import BucketCutter
@@ -71,7 +71,6 @@ class BrokerState:
         partition.reads_left = self._read_steps
         partition.due_left = self._due_steps
         partition.sends_left = self._send_steps
-        partition.choices_left = CHOICE_STEPS
         edge = entry.edge
         effects = Effects(
             index, partition.stamp_ms, edge=edge, incarnation=entry.incarnation, forward_seq=entry.forward_seq

@@ -12,14 +12,11 @@ from quantum.core.broker.commands import (
     ROUND_ROBIN,
     SET_POLICY,
     Entry,
-    PublishMessage,
     SetBacklog,
     SetPolicy,
     decode_entry,
     encode_entry,
 )
-from quantum.core.broker.message import Message
-from quantum.core.broker.shared_choice import CHOICE_MIN, CHOICE_STEPS
 from quantum.core.broker.shared_ring import POINTS, Ring
 from quantum.core.mqtt.packets import Subscription
 from tests.core.broker.tape import BIG, Tape
@@ -297,34 +294,3 @@ def test_strategy_changes_with_the_policy_and_not_before() -> None:
 def test_policy_of_an_older_log_is_round_robin() -> None:
     data = encode_entry(Entry(0, 0, 0, 0, []))[:-1] + msgpack.packb([(SET_POLICY, 1, 2, 3, 4, 5, 6)])
     assert [SetPolicy(1, 2, 3, 4, 5, 6, ROUND_ROBIN)] == decode_entry(data).commands
-
-
-# -- large groups -----------------------------------------------------------------------------------------------------
-
-IDLE = 100  # members that are gone and asked for QoS 0: none of them can take anything
-
-
-def _large_group(strategy: int) -> Tape:
-    """One member whose queue can take messages, behind many that cannot."""
-    tape = Tape(policy(strategy, 100_000))
-    tape.open("p")
-    for client_id in [*(f"m{number:03}" for number in range(IDLE)), "z"]:
-        tape.open(client_id, expiry_s=BIG)
-        tape.subscribe(client_id, Subscription("$share/g/t/#", int(client_id == "z")))
-        tape.cut(client_id)
-    return tape
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_one_entry_looks_at_so_many_members_only_and_the_turn_goes_on(strategy: int) -> None:
-    tape = _large_group(strategy)
-    whole = CHOICE_STEPS // IDLE  # messages for which all members are looked at
-    count = 10 * whole
-    messages = [Message(f"t/{number}", b"", 1, False, b"", -1, "p") for number in range(count)]
-    tape.do(*[PublishMessage(tape.epochs["p"], 0, message) for message in messages])
-    queued = tape.state.counts()["queued_messages"]
-    assert whole <= queued < count // 2, queued
-    if strategy != HASH_TOPIC:
-        assert queued >= whole + (count - whole) * CHOICE_MIN // (IDLE + CHOICE_MIN + 1) - 2, queued
-    tape.publish("p", "t/x")
-    assert queued + 1 == tape.state.counts()["queued_messages"]
