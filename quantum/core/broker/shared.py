@@ -30,16 +30,25 @@ class Member:
 class SharedGroup:
     """The sessions that share one filter under one ShareName."""
 
-    __slots__ = ("_online_ring", "_ring", "cursor", "live_cursor", "members", "online", "order", "shared_filter")
+    __slots__ = (
+        "_lasting_ring",
+        "_online_ring",
+        "cursor",
+        "lasting",
+        "live_cursor",
+        "members",
+        "online",
+        "shared_filter",
+    )
 
     def __init__(self, shared_filter: str) -> None:
         self.shared_filter = shared_filter
         self.members: dict[str, Member] = {}
-        self.order: list[str] = []  # all Client Identifiers, ascending
+        self.lasting: list[str] = []  # those whose queue takes what comes while they are away, ascending
         self.online: list[str] = []  # those connected, ascending
         self.cursor = ""
         self.live_cursor = ""
-        self._ring: Ring | None = None  # of all members
+        self._lasting_ring: Ring | None = None
         self._online_ring: Ring | None = None
 
     def has_member(self, client_id: str) -> bool:
@@ -48,18 +57,13 @@ class SharedGroup:
     def add(self, receiver: Receiver, route: Route) -> None:
         """Join, or replace the same session's subscription. Only a connected session subscribes; see `set_offline`."""
         client_id = receiver.client_id
-        if client_id not in self.members:
-            self.order.insert(bisect_left(self.order, client_id), client_id)
-            if self._ring is not None:
-                self._ring.add(client_id)
         self.members[client_id] = Member(receiver, route)
+        self._set_lasting(client_id, is_lasting=receiver.qos > 0 and not receiver.is_ephemeral)
         self.set_online(client_id)
 
     def remove(self, client_id: str) -> None:
         del self.members[client_id]
-        del self.order[bisect_left(self.order, client_id)]
-        if self._ring is not None:
-            self._ring.remove(client_id)
+        self._set_lasting(client_id, is_lasting=False)
         self.set_offline(client_id)
 
     def set_online(self, client_id: str) -> None:
@@ -78,17 +82,29 @@ class SharedGroup:
             if self._online_ring is not None:
                 self._online_ring.remove(client_id)
 
-    def ring(self) -> Ring:
-        """Of all members."""
-        if self._ring is None:
-            self._ring = Ring(self.order)
-        return self._ring
+    def lasting_ring(self) -> Ring:
+        """Of the members whose queue takes what comes while they are away."""
+        if self._lasting_ring is None:
+            self._lasting_ring = Ring(self.lasting)
+        return self._lasting_ring
 
     def online_ring(self) -> Ring:
         """Of the connected members."""
         if self._online_ring is None:
             self._online_ring = Ring(self.online)
         return self._online_ring
+
+    def _set_lasting(self, client_id: str, *, is_lasting: bool) -> None:
+        at = bisect_left(self.lasting, client_id)
+        was_lasting = at < len(self.lasting) and self.lasting[at] == client_id
+        if is_lasting and not was_lasting:
+            self.lasting.insert(at, client_id)
+            if self._lasting_ring is not None:
+                self._lasting_ring.add(client_id)
+        elif was_lasting and not is_lasting:
+            del self.lasting[at]
+            if self._lasting_ring is not None:
+                self._lasting_ring.remove(client_id)
 
 
 def next_turn(client_ids: list[str], cursor: str) -> int:

@@ -1,7 +1,8 @@
 """Which member of a shared group gets a message: the strategies of the policy, and nothing else decides.
 
 Each asks the connected members first, then those whose queue waits for them, and passes over one that cannot take the
-message. For what is in the log the choice is a function of the state. Source: MQTT 5.0 §4.8.2.
+message. Absent members that could take nothing are not even looked at: there may be a hundred thousand of them. For what
+is in the log the choice is a function of the state. Source: MQTT 5.0 §4.8.2.
 """
 
 from typing import Final
@@ -12,7 +13,7 @@ from quantum.core.broker.message import Message
 from quantum.core.broker.outgoing import queue_limit
 from quantum.core.broker.partition import Partition
 from quantum.core.broker.shared import Member, SharedGroup, next_turn
-from quantum.core.broker.shared_ring import Ring
+from quantum.core.broker.shared_ring import POINTS, Ring
 from quantum.core.causes import STALE_EPOCH
 
 BEHIND: Final = 1 << 62  # more than any session is owed
@@ -23,7 +24,7 @@ def choose(partition: Partition, group: SharedGroup, message: Message) -> Member
     strategy = partition.policy.shared_strategy
     if strategy == HASH_TOPIC:
         return _by_topic(partition, group, message)
-    for client_ids in (group.online, group.order):
+    for client_ids in (group.online, group.lasting if message.qos else []):
         if strategy == LEAST_INFLIGHT:
             member = _least_loaded(partition, group, client_ids, message)
         else:
@@ -118,7 +119,7 @@ def _by_topic(partition: Partition, group: SharedGroup, message: Message) -> Mem
         member = _walk(partition, group, group.online_ring(), message)
         if member is not None:
             return member
-    return _walk(partition, group, group.ring(), message)
+    return _walk(partition, group, group.lasting_ring(), message) if message.qos else None
 
 
 def _walk(partition: Partition, group: SharedGroup, ring: Ring, message: Message) -> Member | None:
@@ -134,7 +135,7 @@ def _walk(partition: Partition, group: SharedGroup, ring: Ring, message: Message
         if _may_take(partition, member, message):
             return member
         passed[client_id] = None
-        if len(passed) == len(group.members):
+        if len(passed) * POINTS == count:
             break
     return None
 

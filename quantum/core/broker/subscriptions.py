@@ -206,7 +206,7 @@ class Subscriptions:
             group = leaf.groups[group_name]
             group.remove(subscriber.client_id)
             del subscriber.groups[record.topic_filter]
-            if not group.order:
+            if not group.members:
                 del leaf.groups[group_name]
                 del self.groups[record.topic_filter]
         self.count -= 1

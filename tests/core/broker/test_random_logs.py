@@ -48,8 +48,11 @@ def _check(state: BrokerState) -> None:
     epochs = [session.conn_epoch for session in sessions if session.conn_epoch]
     assert len(epochs) == len(set(epochs))
     for group in partition.subscriptions.groups.values():
-        assert sorted(group.members) == group.order
-        assert [name for name in group.order if partition.sessions[name].conn_epoch] == group.online
+        members = {name: group.members[name].receiver for name in sorted(group.members)}
+        assert [
+            name for name, receiver in members.items() if receiver.qos and not receiver.is_ephemeral
+        ] == group.lasting
+        assert [name for name in members if partition.sessions[name].conn_epoch] == group.online
     for session in sessions:
         shared = [topic_filter for topic_filter in session.subscriptions if topic_filter.startswith("$share/")]
         assert {name: partition.subscriptions.groups[name] for name in shared} == session.subscriber.groups

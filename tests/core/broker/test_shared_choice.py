@@ -294,3 +294,20 @@ def test_strategy_changes_with_the_policy_and_not_before() -> None:
 def test_policy_of_an_older_log_is_round_robin() -> None:
     data = encode_entry(Entry(0, 0, 0, 0, []))[:-1] + msgpack.packb([(SET_POLICY, 1, 2, 3, 4, 5, 6)])
     assert [SetPolicy(1, 2, 3, 4, 5, 6, ROUND_ROBIN)] == decode_entry(data).commands
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("qos", [0, 1])
+def test_absent_members_that_could_take_nothing_are_not_looked_at(strategy: int, qos: int) -> None:
+    tape = Tape(policy(strategy, 100_000))
+    tape.open("p")
+    for client_id in [*(f"m{number:03}" for number in range(100)), "z"]:
+        tape.open(client_id, expiry_s=BIG)
+        tape.subscribe(client_id, Subscription("$share/g/t/#", int(client_id == "z")))
+        tape.cut(client_id)
+    group = tape.state._partition.subscriptions.groups["$share/g/t/#"]
+    assert (["z"], 101) == (group.lasting, len(group.members))
+    group.members = {"z": group.members["z"]}  # whoever is looked up beside it raises
+    for number in range(50):
+        tape.publish("p", f"t/{number}", qos=qos, retain=True)
+    assert 50 * qos == tape.state.counts()["queued_messages"]
