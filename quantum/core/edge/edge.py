@@ -173,9 +173,9 @@ class Edge:
             connection.is_blocked = True
 
     def on_unblocked(self, conn_id: int) -> None:
-        """The client reads again."""
+        """The client reads again. What was kept for one that is closed meanwhile may not follow its end."""
         connection = self.connections.get(conn_id)
-        if connection is not None:
+        if connection is not None and connection.state != CLOSED:
             connection.is_blocked = False
             self.fanout.mark(connection)
 
