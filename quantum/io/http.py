@@ -21,7 +21,7 @@ from quantum.io.reactor import Reactor
 HEADERS_BYTES_MAX: Final = 65_536
 BODY_BYTES_MAX: Final = 4_194_304
 CONNECTIONS_MAX: Final = 64
-IDLE_TIMEOUT_S: Final = 30
+REQUEST_TIMEOUT_S: Final = 30  # for a request to come, whole, and the answer before it to be taken
 _JSON: Final = "application/json"
 _METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,6 +75,7 @@ class _Exchange(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._asked = 0
+        self._is_blocked = False  # the peer has not taken its answers: it is given no more
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -84,7 +85,7 @@ class _Exchange(asyncio.Protocol):
         if not self._server.admit():
             stream.abort()
             return
-        self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, stream.abort)
+        self._start_timer(stream)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.leave()
@@ -95,32 +96,48 @@ class _Exchange(asyncio.Protocol):
             self._reactor.withdraw(self._asked)
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is not None and self._transport is not None:
-            self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT_S, self._transport.abort)
         self._http.receive_data(data)
         self._advance()
 
     def eof_received(self) -> bool:
-        return False
+        """The peer asks no more; what it has asked is answered, and `_advance` closes behind that."""
+        self._http.receive_data(b"")
+        self._advance()
+        return True
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        self._advance()
+
+    def _start_timer(self, transport: asyncio.Transport) -> None:
+        """Bytes that trickle in put nothing off: so few connections would soon all be taken."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT_S, transport.abort)
 
     def _advance(self) -> None:
-        while self._transport is not None and not self._asked:
+        """Go on with what came. While a request is answered nothing is read: who asks and asks is kept little."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        while not self._asked and not self._is_blocked:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
                 self._reply(error.error_status_hint, _JSON, _encode({"error": f"not an HTTP request: {error}"}))
                 return
             if event is h11.NEED_DATA or event is h11.PAUSED:
+                transport.resume_reading()
                 return
             if isinstance(event, h11.Request):
                 self._request = event
                 self._body = []
                 self._body_bytes = 0
                 if self._http.they_are_waiting_for_100_continue:  # RFC 9110 §10.1.1
-                    self._transport.write(
-                        self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
-                    )
+                    transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
             elif isinstance(event, h11.Data):
                 self._body_bytes += len(event.data)
                 if self._body_bytes > BODY_BYTES_MAX:
@@ -128,9 +145,11 @@ class _Exchange(asyncio.Protocol):
                     return
                 self._body.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
+                transport.pause_reading()
                 self._ask()
                 return  # `_reply` goes on with the next request, when others had their turn
-            else:
+            else:  # the peer closed its side, and everything is answered
+                transport.close()
                 return
 
     def _ask(self) -> None:
@@ -184,6 +203,7 @@ class _Exchange(asyncio.Protocol):
             return
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._start_timer(transport)
             asyncio.get_running_loop().call_soon(self._advance)
 
 

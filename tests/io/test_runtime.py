@@ -199,6 +199,24 @@ def test_requests_in_one_piece_are_answered_in_turn_and_a_body_is_asked_for(node
             assert b"HTTP/1.1 405" in stream.read()
 
 
+def test_operator_who_has_nothing_more_to_say_is_answered(node: BrokerProcess) -> None:
+    """Who closes their side behind a request waits for the answers: those of the node too, which come a turn later."""
+    with socket.create_connection(("127.0.0.1", node.ports["http"]), DEADLINE_S) as raw:
+        raw.sendall(b"GET /v1/version HTTP/1.1\r\nHost: h\r\n\r\n" + b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
+        raw.shutdown(socket.SHUT_WR)
+        with raw.makefile("rb") as stream:
+            assert 4 == stream.read().count(b"HTTP/1.1 200")
+
+
+def test_operator_who_asks_without_end_is_not_read_without_end(node: BrokerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", node.ports["http"]), 1.0) as raw:
+        requests = b"GET /v1/version HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000
+        with pytest.raises(TimeoutError):
+            for _ in range(100):
+                raw.sendall(requests)
+        assert 200 == ask(node, "/readyz")[0]
+
+
 def test_reader_that_stops_costs_the_node_little_and_others_nothing(node: BrokerProcess) -> None:
     sleeper = connect(node, "sleeper")
     sleeper.sendall(encode_packet(V311, Subscribe(1, [Subscription("flood", 0)])))
