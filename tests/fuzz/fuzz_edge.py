@@ -3,7 +3,6 @@ standard is answered, and what they leave behind ends. Input: operations of two 
 follow where they are sent."""
 
 from functools import cache
-from types import ModuleType
 
 from quantum.core.broker.commands import SetPolicy
 from quantum.core.edge import answers, edge, fanout, reading, slices
@@ -36,6 +35,7 @@ from quantum.core.mqtt.properties import (
 )
 from tests.fuzz.desk import Client, Desk
 from tests.fuzz.golden import VERSIONS, vectors
+from tests.fuzz.limits import Limits, lowered
 
 BYTES_MAX = 128
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ANSWER, CUT, TIME, BLOCK, UNBLOCK, HOLD, MANY, SPLIT, DISCONNECT, PING = (
@@ -73,8 +73,7 @@ POLICY = SetPolicy(
     retained_bytes_max=2_000,
 )
 
-# What takes hundreds of filters or thousands of bytes to reach takes a few here.
-LIMITS: tuple[tuple[ModuleType, str, int], ...] = (
+LIMITS: Limits = (
     (slices, "SLICE_FILTERS", 6),
     (slices, "SLICE_LEVELS", 40),
     (slices, "FEW_FILTERS", 3),
@@ -329,13 +328,7 @@ class Play:
 
 
 def check(data: bytes) -> None:
-    usual = [getattr(module, name) for module, name, _ in LIMITS]
-    for module, name, limit in LIMITS:
-        setattr(module, name, limit)
-    try:
+    with lowered(LIMITS):
         play = Play()
         play.run(data)
         play.end()
-    finally:
-        for (module, name, _), limit in zip(LIMITS, usual, strict=True):
-            setattr(module, name, limit)
