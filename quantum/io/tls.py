@@ -14,6 +14,7 @@ from quantum.core.node.inputs import Accepted
 from quantum.io.connections import LayerError
 
 HELLO_BYTES_MAX: Final = 16 * 1024
+HELLO_RECORDS_MAX: Final = 32  # clients use one or two; they are gone through again whenever more bytes come
 READ_BYTES: Final = 64 * 1024
 _RECORD_HEADER: Final = 5
 _HANDSHAKE: Final = 22  # RFC 8446 §5.1 ContentType
@@ -205,7 +206,7 @@ def read_server_name(data: bytes) -> str | None:
     """
     message = b""
     at = 0
-    while True:  # a ClientHello may be spread over records
+    for _ in range(HELLO_RECORDS_MAX):  # a ClientHello may be spread over records
         if len(data) > at and data[at] != _HANDSHAKE:
             raise LayerError(f"first byte {data[at]:#04x}, allowed 0x16: this listener speaks TLS")
         if len(data) < at + _RECORD_HEADER:
@@ -221,6 +222,7 @@ def read_server_name(data: bytes) -> str | None:
             raise LayerError(f"TLS handshake message {message[0]}, allowed 1, the ClientHello")
         if len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big"):
             return _server_name_of(message[4 : 4 + int.from_bytes(message[1:4], "big")])
+    raise LayerError(f"a ClientHello in more than {HELLO_RECORDS_MAX} records")
 
 
 def _server_name_of(hello: bytes) -> str:

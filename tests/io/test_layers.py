@@ -27,6 +27,7 @@ from quantum.io.connections import LayerError
 from quantum.io.listeners import ListenerError, check_exposure, parse_url
 from quantum.io.tls import (
     HELLO_BYTES_MAX,
+    HELLO_RECORDS_MAX,
     CertificateError,
     CertificateFiles,
     TlsContexts,
@@ -161,6 +162,15 @@ def test_client_hello_that_never_ends_is_cut_off(contexts: TlsContexts) -> None:
     with pytest.raises(LayerError, match=f"a ClientHello of more than {HELLO_BYTES_MAX} bytes"):
         for _ in range(5):
             layer.receive(endless)
+
+
+def test_client_hello_in_many_records_is_refused_before_it_is_whole(contexts: TlsContexts) -> None:
+    """A byte a record and a record at a time, each look at it would take longer than the one before."""
+    layer = TlsLayer(contexts)
+    records = [b"\x16\x03\x01\x00\x01" + one for one in (b"\x01", b"\x00", b"\xff", *[b"x"] * HELLO_RECORDS_MAX)]
+    assert b"" == b"".join([layer.receive(record) for record in records[: HELLO_RECORDS_MAX - 1]])
+    with pytest.raises(LayerError, match=f"a ClientHello in more than {HELLO_RECORDS_MAX} records"):
+        layer.receive(records[HELLO_RECORDS_MAX - 1])
 
 
 def test_reload_with_a_broken_file_keeps_the_old_certificate(tmp_path: Path) -> None:
