@@ -40,6 +40,8 @@ from quantum.core.prng import Prng
 
 TURNS_MAX = 2_000
 READ_STEPS = 3  # of retained messages in one entry
+DUE_STEPS = 2  # of what is due
+SEND_STEPS = 2  # of what waits for who comes back
 EDGE = 1
 REFUSED = 0x80  # 2.4: Reason Codes from here on are failures
 
@@ -125,7 +127,7 @@ class Desk:
     """Drives turns. With `is_held` the log takes entries and gives none back, but for `let_count`."""
 
     def __init__(self, config: EdgeConfig, policy: SetPolicy) -> None:
-        self.state = BrokerState(READ_STEPS)
+        self.state = BrokerState(READ_STEPS, DUE_STEPS, SEND_STEPS)
         self.edge = Edge(config, self.state, Prng(1))
         self.clients: dict[int, Client] = {}
         self.is_held = False
@@ -171,9 +173,13 @@ class Desk:
         leaving, self._leaving = self._leaving, []
         for conn_id in leaving:
             self.edge.on_closed(conn_id, "closed by the server")
-        due_ms = self.state.next_deadline_ms()
-        if 0 < due_ms <= self.now_ms:
+        for _ in range(TURNS_MAX):  # an entry does a few of the things that are due
+            if not 0 < self.state.next_deadline_ms() <= self.now_ms:
+                break
             self._append(Entry(self.now_ms, HOUSEKEEPING, 0, 0, []))
+            self.settle()
+            if self.is_held:
+                break
         self.settle()
 
     def settle(self) -> None:
