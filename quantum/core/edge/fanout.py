@@ -36,7 +36,7 @@ from quantum.core.mqtt.packets import NO_EXPIRY, V5, V311
 from quantum.core.mqtt.wire import U16
 
 ROUTES_CACHED_MAX: Final = 100_000
-PUMP_BYTES: Final = 65_536  # written to one connection from its queue in one turn
+PUMP_BYTES: Final = 24_576  # written to one connection from its queue in one turn, a part of a millisecond
 PUMP_MESSAGE_BYTES: Final = 100  # what the work for one message counts for beside its bytes
 READ_BYTES: Final = 16_384  # what reading some retained messages from the store counts for
 
