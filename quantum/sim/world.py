@@ -359,6 +359,8 @@ class World:
         for event in out.events:
             self.trace.record(now_us, trace.EVENT, host.number, event.level, event.name.encode())
             self.marks.sometimes(f"event.{event.name}")
+            if event.name == "snapshot_installed":
+                self.promises.on_disturbed()  # What was given meanwhile to the connections of its edge, nobody has.
         if out.admin:
             self.operator.take_replies(out)
         if self.scribe is not None:
@@ -499,6 +501,14 @@ class World:
             host.is_ready and not host.is_paused for host in self.hosts.values()
         )
 
+    def _is_edge_of_gone_open(self) -> bool:
+        """The log still gives messages to the connections of a node that nobody will repair."""
+        gone = [number for number, host in self.hosts.items() if host.is_gone]
+        return any(
+            not host.is_gone and host.node is not None and any(map(host.node.partition.is_edge_open, gone))
+            for host in self.hosts.values()
+        )
+
     def _disturb(self) -> None:
         self._farewells.on_disturbed()
         self.promises.on_disturbed()
@@ -528,6 +538,8 @@ class World:
             )
         if not self._is_calm():
             self._disturb()
+        elif self._is_edge_of_gone_open():
+            self.promises.on_disturbed()
         for key, at_us in self._farewells.take_certain(now_us):
             self.promises.on_will_removed(
                 key, f"DISCONNECT with reason code 0 arrived at {at_us // 1000} ms and the node ran on"
